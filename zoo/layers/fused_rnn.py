@@ -1,0 +1,100 @@
+"""What the zoo's recurrent layers share: `keras.layers.RNN` with the time loop of `sequence_kernels`."""
+
+from keras import activations, ops, tree
+
+from zoo.layers import sequence_kernels
+
+
+def shows_cell(*names):
+    """Class decorator: the layer shows these attributes of its cell, as the layers of Keras do."""
+
+    def decorate(layer):
+        for name in names:
+            setattr(layer, name, property(lambda self, name=name: getattr(self.cell, name)))
+        return layer
+
+    return decorate
+
+
+class FusedRNN:
+    """Mixin for subclasses of `keras.layers.RNN`, to stand before it among the bases.
+
+    It runs the layer's `Recurrence` where the options allow, the cell itself where they do not (other activations,
+    `unroll=True`, `implementation=1`); both give the same numbers. Beyond what `keras.layers.RNN` does:
+
+    * an implicit mask survives `initial_state=`, which Keras 3.15 loses;
+    * `go_backwards`, masks and `unroll` may be combined;
+    * a sequence without timesteps returns its initial state.
+
+    The layer provides `recurrence(sequences)`: for sequences `(time, batch, features)`, after dropout, its
+    `sequence_kernels.Recurrence`, the tuple of projected inputs, and the tuple of weights.
+    """
+
+    @property
+    def fused(self):
+        """Whether the options allow the hand-written loop."""
+        cell = self.cell
+        return (
+            not self.unroll
+            and getattr(cell, "implementation", 2) == 2
+            and cell.activation is activations.tanh
+            and getattr(cell, "recurrent_activation", activations.sigmoid) is activations.sigmoid
+        )
+
+    def call(self, sequences, initial_state=None, mask=None, training=False):
+        sequences = ops.convert_to_tensor(sequences)
+        if mask is None:
+            mask = getattr(sequences, "_keras_mask", None)
+        if sequences.shape[1] == 0:
+            return self._without_timesteps(sequences, initial_state)
+        return super().call(sequences, initial_state=initial_state, mask=mask, training=training)
+
+    def _without_timesteps(self, sequences, initial_state):
+        batch = ops.shape(sequences)[0]
+        if initial_state is None:
+            initial_state = self.states if self.stateful else self.get_initial_state(batch)
+        states = [ops.convert_to_tensor(s, dtype=self.compute_dtype) for s in tree.flatten(initial_state)]
+        output = states[0]
+        if self.return_sequences:
+            output = ops.zeros((batch, 0, self.cell.output_size), dtype=self.compute_dtype)
+        return (output, *states) if self.return_state else output
+
+    def inner_loop(self, sequences, initial_state, mask, training=False):
+        if getattr(self, "use_cudnn", "auto") is True:
+            raise ValueError(
+                f"There is no cuDNN kernel for {type(self).__name__}. Use `use_cudnn='auto'`, which runs the zoo's "
+                "own loop. Received: use_cudnn=True"
+            )
+        sequences = ops.transpose(sequences, (1, 0, 2))
+        if mask is not None:
+            mask = ops.cast(tree.flatten(mask)[0], "bool")
+            mask = ops.transpose(ops.reshape(mask, ops.shape(mask)[:2]))[:, :, None]
+        if self.go_backwards:
+            sequences = ops.flip(sequences, axis=0)
+            mask = None if mask is None else ops.flip(mask, axis=0)
+
+        initial_state = tuple(tree.flatten(initial_state))
+        if self.fused:
+            outputs, states = self._fused_loop(sequences, initial_state, mask, training)
+        else:
+            outputs, states = sequence_kernels.run_cell(
+                self.cell, sequences, initial_state, mask, self.unroll, training
+            )
+        last_output = states[0]
+        if mask is not None:
+            # A masked step repeats the output before it, or is zero: always so, or until there is such an output.
+            visible = mask if self.zero_output_for_mask else ops.cumsum(ops.cast(mask, "int32"), axis=0) > 0
+            outputs = ops.where(visible, outputs, ops.zeros_like(outputs))
+            last_output = outputs[-1]
+        return last_output, ops.transpose(outputs, (1, 0, 2)), list(states)
+
+    def _fused_loop(self, sequences, initial_state, mask, training):
+        hidden_dropout = None
+        if training and self.cell.dropout:
+            sequences = sequences * self.cell.get_dropout_mask(sequences[0])
+        if training and self.cell.recurrent_dropout:
+            hidden_dropout = self.cell.get_recurrent_dropout_mask(initial_state[0])
+        recurrence, projected, weights = self.recurrence(sequences)
+        # Tensors, not variables: TensorFlow's custom gradients take no variables as arguments.
+        weights = tuple(ops.reshape(weight, weight.shape) for weight in weights)
+        return sequence_kernels.run(recurrence, projected, initial_state, weights, mask, hidden_dropout)
