@@ -7,6 +7,15 @@ import keras
 from keras import ops
 
 
+def tanh(x):
+    """`keras.ops.tanh`, which on JAX rounds float64 to float32."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.numpy.tanh(x)
+    return ops.tanh(x)
+
+
 def scan(step, carry, inputs, reverse=False):
     """Runs `step` over the first axis of `inputs`, as `jax.lax.scan` does.
 
@@ -50,3 +59,112 @@ def _tensorflow_scan(step, carry, inputs, reverse):
         lambda count, *_: count < steps, body, (0, tuple(carry), sinks), maximum_iterations=steps
     )
     return carry, tuple(sink.stack() for sink in sinks)
+
+
+def compiled(function, variables):
+    """Compiles a function of tensors with XLA.
+
+    Args:
+        function: takes and returns nested tuples of tensors; it may read `variables` but not write them.
+        variables: the Keras variables that it reads. Later assignments to them are seen.
+
+    Returns:
+        A function of the same arguments.
+    """
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.function(function, jit_compile=True)
+    if keras.backend.backend() == "jax":
+        import jax
+
+        @jax.jit
+        def on_values(values, *arguments):
+            with keras.StatelessScope(state_mapping=list(zip(variables, values))):
+                return function(*arguments)
+
+        return lambda *arguments: on_values([v.value for v in variables], *arguments)
+    return function
+
+
+def training_step(model, optimizer, loss_function, averages=(), momentum=0.0):
+    """Compiles one step of training.
+
+    Args:
+        model: a built `keras.Model`.
+        optimizer: a Keras optimizer, built for the model's trainable variables.
+        loss_function: `(batch, carry) -> (loss, carry)`, in training mode.
+        averages: Keras variables, one for each trainable variable, that follow them as a moving average.
+        momentum: of the moving average; at step t it is at most (t + 1) / (t + 10), so the start is forgotten.
+
+    Returns:
+        `step(batch, carry) -> (loss, carry)`, and `sync()`, which must be called before the model's, the
+        optimizer's or the averages' variables are read.
+    """
+    if keras.backend.backend() == "tensorflow":
+        return _tensorflow_step(model, optimizer, loss_function, averages, momentum)
+    if keras.backend.backend() == "jax":
+        return _jax_step(model, optimizer, loss_function, averages, momentum)
+    raise RuntimeError(
+        f"Training runs on the TensorFlow and JAX backends. Received: KERAS_BACKEND={keras.backend.backend()}"
+    )
+
+
+def _averaged(averages, values, iterations, momentum):
+    t = ops.cast(iterations, "float32")
+    momentum = ops.minimum(momentum, (t + 1) / (t + 10))
+    return [momentum * a + (1 - momentum) * ops.cast(v, "float32") for a, v in zip(averages, values)]
+
+
+def _tensorflow_step(model, optimizer, loss_function, averages, momentum):
+    import tensorflow as tf
+
+    @tf.function(jit_compile=True)
+    def step(batch, carry):
+        with tf.GradientTape() as tape:
+            loss, carry = loss_function(batch, carry)
+        variables = model.trainable_variables
+        optimizer.apply(tape.gradient(loss, [v.value for v in variables]), variables)
+        for average, value in zip(averages, _averaged(averages, variables, optimizer.iterations, momentum)):
+            average.assign(value)
+        return loss, carry
+
+    return step, lambda: None
+
+
+def _jax_step(model, optimizer, loss_function, averages, momentum):
+    import jax
+
+    trainable, others, optimizers = model.trainable_variables, model.non_trainable_variables, optimizer.variables
+
+    def loss_of(trainable_values, other_values, batch, carry):
+        mapping = [*zip(trainable, trainable_values), *zip(others, other_values)]
+        with keras.StatelessScope(state_mapping=mapping) as scope:
+            loss, carry = loss_function(batch, carry)
+        return loss, (carry, [scope.get_current_value(v) for v in others])
+
+    def pure_step(values, batch, carry):
+        trainable_values, other_values, optimizer_values, average_values = values
+        (loss, (carry, other_values)), gradients = jax.value_and_grad(loss_of, has_aux=True)(
+            trainable_values, other_values, batch, carry
+        )
+        trainable_values, optimizer_values = optimizer.stateless_apply(optimizer_values, gradients, trainable_values)
+        average_values = _averaged(average_values, trainable_values, optimizer_values[0], momentum)
+        return loss, carry, (trainable_values, other_values, optimizer_values, average_values)
+
+    variables = trainable, others, optimizers, list(averages)
+    values = [tuple([v.value for v in group] for group in variables)]
+    compiled_step = jax.jit(pure_step, donate_argnums=0)
+    # Donated buffers are gone after the call: the variables' own must not be among them.
+    values[0] = jax.tree.map(jax.numpy.copy, values[0])
+
+    def step(batch, carry):
+        loss, carry, values[0] = compiled_step(values[0], batch, carry)
+        return loss, carry
+
+    def sync():
+        for group, group_values in zip(variables, values[0]):
+            for variable, value in zip(group, group_values):
+                variable.assign(jax.numpy.copy(value))
+
+    return step, sync

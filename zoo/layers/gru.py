@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from zoo.backend import tanh
 from zoo.layers.fused_rnn import FusedRNN
 from zoo.layers.sequence_kernels import Recurrence, outer_product, project
 
@@ -12,7 +13,7 @@ def _forward(hidden, states, projected, weights):
     x_z, x_r, x_h = ops.split(x, 3, axis=-1)
     h_z, h_r, h_h = ops.split(ops.matmul(hidden, u) + bias, 3, axis=-1)
     z, r = ops.sigmoid(x_z + h_z), ops.sigmoid(x_r + h_r)
-    g = ops.tanh(x_h + r * h_h)
+    g = tanh(x_h + r * h_h)
     return (z * h + (1 - z) * g,), (z, r, g, h_h)
 
 

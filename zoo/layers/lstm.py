@@ -3,6 +3,7 @@
 import keras
 from keras import ops, regularizers
 
+from zoo.backend import tanh
 from zoo.layers.fused_rnn import FusedRNN, shows_cell
 from zoo.layers.sequence_kernels import Recurrence, outer_product, project
 
@@ -99,9 +100,9 @@ def gate_products(inputs, kernel, mask):
 def gates_forward(z, c):
     """The gates at the defaults: `(h, c), (i, f, g, o, tanh_c)` from `z` `(batch, 4 * units)` and `c`."""
     i, f, g, o = ops.split(z, 4, axis=-1)
-    i, f, g, o = ops.sigmoid(i), ops.sigmoid(f), ops.tanh(g), ops.sigmoid(o)
+    i, f, g, o = ops.sigmoid(i), ops.sigmoid(f), tanh(g), ops.sigmoid(o)
     c = f * c + i * g
-    tanh_c = ops.tanh(c)
+    tanh_c = tanh(c)
     return (o * tanh_c, c), (i, f, g, o, tanh_c)
 
 

@@ -3,6 +3,7 @@
 import keras
 from keras import constraints, initializers, ops, regularizers
 
+from zoo.backend import tanh
 from zoo.layers.fused_rnn import shows_cell
 from zoo.layers.lstm import LSTM, LSTMCell
 from zoo.layers.sequence_kernels import Recurrence, outer_product, project
@@ -92,10 +93,10 @@ class PeepholeLSTMCell(LSTMCell):
 def _forward(hidden, states, projected, weights):
     (z,), (u, p_i, p_f, p_o), c = projected, weights, states[1]
     i, f, g, o = ops.split(z + ops.matmul(hidden, u), 4, axis=-1)
-    i, f, g = ops.sigmoid(i + c * p_i), ops.sigmoid(f + c * p_f), ops.tanh(g)
+    i, f, g = ops.sigmoid(i + c * p_i), ops.sigmoid(f + c * p_f), tanh(g)
     c = f * c + i * g
     o = ops.sigmoid(o + c * p_o)
-    tanh_c = ops.tanh(c)
+    tanh_c = tanh(c)
     return (o * tanh_c, c), (i, f, g, o, tanh_c)
 
 

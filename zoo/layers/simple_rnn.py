@@ -3,12 +3,13 @@
 import keras
 from keras import ops
 
+from zoo.backend import tanh
 from zoo.layers.fused_rnn import FusedRNN
 from zoo.layers.sequence_kernels import Recurrence, outer_product, project
 
 
 def _forward(hidden, states, projected, weights):
-    h = ops.tanh(projected[0] + ops.matmul(hidden, weights[0]))
+    h = tanh(projected[0] + ops.matmul(hidden, weights[0]))
     return (h,), (h,)
 
 

@@ -1,0 +1,149 @@
+"""A character-level language model from a text (Karpathy 2015; protocol of nanoGPT's shakespeare_char).
+
+    python recipes/char_lm.py --recurrent mlstm --output runs/mlstm-shakespeare
+
+HEADER
+"""
+
+import argparse
+import functools
+import shlex
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone works without installation
+
+import keras  # noqa: E402
+
+import zoo  # noqa: E402
+from recipes import data  # noqa: E402
+
+UNITS = {"rnn": 1280, "lstm": 640, "peephole": 640, "gru": 736, "mlstm": 571}  # 1.9 million parameters each
+WARMUP = 200  # steps
+NO_RESULT = ("output", "manual_dir", "checkpoint_minutes", "smoke")  # options that do not change the weights
+
+
+def arguments(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--output", required=True, type=Path, help="folder of the run: best checkpoint, state, log, curve")
+    add("--text", type=Path, help="train on this UTF-8 file, .gz and .xz too; without it, TFDS tiny_shakespeare")
+    add("--manual-dir", type=Path, help="folder with tiny_shakespeare's input.txt, where there is no network")
+    add("--tokenizer", choices=("characters", "bytes"), default="characters")
+    add("--recurrent", choices=tuple(UNITS), default="mlstm")
+    add("--units", type=int, help=f"of each layer; without it {UNITS}")
+    add("--layers", type=int, default=1)
+    add("--embedding-size", type=int, default=64)
+    add("--tied", action="store_true", help="softmax with the embedding's matrix")
+    add("--weight-normalization", action="store_true", help="mlstm only")
+    add("--forget-bias", type=float, default=1.0)
+    add("--embedding-dropout", type=float, default=0.0)
+    add("--dropout", type=float, default=0.4, help="between the layers and before the softmax")
+    add("--recurrent-dropout", type=float, default=0.0, help="of the hidden state on its way to the next timestep")
+    add("--batch-size", type=int, default=32)
+    add("--steps", type=int, default=128, help="timesteps of truncated back-propagation")
+    add("--epochs", type=int, default=12)
+    add("--learning-rate", type=float, default=3e-3, help="peak; then cosine to a hundredth")
+    add("--weight-decay", type=float, default=0.0)
+    add("--clip-norm", type=float, default=1.0)
+    add("--average", type=float, default=0.999, help="momentum of the moving average of the weights; 0 for none")
+    add("--patience", type=int, help="stop after so many epochs without improvement")
+    add("--validation", type=float, default=0.05, help="fraction of the text, before its last tenth, to choose by")
+    add("--seed", type=int, default=1)
+    add("--precision", choices=("float32", "mixed_bfloat16"), default="float32")
+    add("--store", choices=("float16", "float32"), default="float16", help="type of the weights on disk")
+    add("--checkpoint-minutes", type=float, default=5.0)
+    add("--smoke", action="store_true", help="a tiny model for a minute, to see that all works")
+    options = parser.parse_args(argv)
+    if options.smoke:
+        smoke = {"units": 16, "embedding_size": 8, "batch_size": 4, "steps": 16, "epochs": 2}
+        parser.set_defaults(**smoke)
+        options = parser.parse_args(argv)
+    options.units = options.units or UNITS[options.recurrent]
+    return options, parser
+
+
+def command(options, parser):
+    """The command line that repeats this run, without what does not change its result."""
+    words = ["python", "recipes/char_lm.py"]
+    for name, value in vars(options).items():
+        if name in NO_RESULT or value == parser.get_default(name):
+            continue
+        flag = "--" + name.replace("_", "-")
+        words += [flag] if value is True else [flag, value.name if name == "text" else str(value)]
+    return shlex.join([*words, "--output", f"runs/{options.output.name}"])
+
+
+def main(argv=None):
+    options, parser = arguments(argv)
+    settings = {k: v for k, v in vars(options).items() if k not in NO_RESULT and k != "text"}
+    if options.precision != "float32":
+        keras.config.set_dtype_policy(options.precision)
+    keras.utils.set_random_seed(options.seed)
+    text, record = data.corpus(options.text, options.manual_dir)
+    train, validation, test = data.split(text, options.validation)
+    bytewise = options.tokenizer == "bytes"
+    tokenizer = zoo.tokenizers.ByteTokenizer() if bytewise else zoo.tokenizers.CharacterTokenizer.of(text)
+    streams = functools.partial(zoo.streams.Streams, steps=options.steps, seed=options.seed, unit=options.tokenizer)
+    batches = streams(tokenizer.encode(train), options.batch_size)
+    held_back = streams(tokenizer.encode(validation), min(options.batch_size, 8))
+    zoo.training.claim_folder(options.output)
+
+    fields = {name: settings[name] for name in zoo.models.LanguageModelConfig.__dataclass_fields__ if name in settings}
+    config = zoo.models.LanguageModelConfig(vocabulary_size=tokenizer.vocabulary_size, **fields)
+    model = zoo.models.LanguageModel(config, tokenizer)
+    print(f"{options.recurrent}: {model.count_params():,} weights, {len(train):,} characters to train on", flush=True)
+    steps = options.epochs * len(batches)
+    warmup = min(WARMUP, steps // 10)
+    optimizer = keras.optimizers.AdamW(
+        keras.optimizers.schedules.CosineDecay(
+            0.0, steps - warmup, alpha=0.01, warmup_target=options.learning_rate, warmup_steps=warmup
+        ),
+        weight_decay=options.weight_decay,
+        beta_2=0.99,
+        global_clipnorm=options.clip_norm,
+    )
+    training = {"command": command(options, parser), "data": record, "seed": options.seed}
+    training |= zoo.training.environment()
+
+    def save(history):
+        training.update(minutes=history[-1]["minutes"], history=history)
+        manifest = {"description": describe(options, config, record), "training": training}
+        zoo.save(model.folded(), options.output / "best", manifest, dtype=options.store)
+
+    zoo.training.fit(
+        model,
+        optimizer,
+        model.training_loss,
+        batches,
+        lambda: model.mean_loss(held_back),
+        save,
+        folder=options.output,
+        epochs=options.epochs,
+        carry=model.initial_state(options.batch_size),
+        settings={**settings, "data": record},
+        average=options.average,
+        patience=options.patience,
+        checkpoint_minutes=options.checkpoint_minutes,
+        report=functools.partial(print, flush=True),
+    )
+    score = zoo.load(options.output).score(test)
+    metric = {
+        "data": f"the last tenth of {record['name']}, {score.characters:,} characters",
+        "figures": {name: getattr(score, name) for name in ("nats_per_character", "bits_per_character")},
+        "command": f"zoo evaluate {options.output.name} --text {record['name']} --last 0.1",
+    }
+    zoo.checkpoint.update_manifest(options.output / "best", metrics=[metric])
+    print(f"test: {score.nats_per_character:.4f} nats, {score.bits_per_character:.4f} bits a character")
+    print(f"zoo generate {options.output} --prompt {text[:10]!r}")
+
+
+def describe(options, config, record):
+    return (
+        f"A language model of {options.tokenizer} with {config.layers} recurrent layer(s) ({config.recurrent}) of "
+        f"{config.units} units, trained on {record['name']}."
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,164 @@
+"""The hand-written gradients, and the fast path against the general one."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numerics
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numerics import LAYERS, MASK, arrays, assert_close, example, make, normal, outputs_and_gradients
+
+from zoo.backend import tanh
+from zoo.layers.sequence_kernels import outer_product, project
+
+CALLS = {
+    "plain": {},
+    "masked": {"mask": MASK},
+    "dropout": {"training": True},
+    "masked, dropout": {"mask": MASK, "training": True},
+}
+DROPOUT = {"dropout": 0.4, "recurrent_dropout": 0.3, "seed": 1}
+
+
+SCANNED = {"activation": tanh}  # not Keras' own tanh, which alone takes the fast path, but the same function
+UNROLLED = {"unroll": True, **SCANNED}
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("name", LAYERS)
+def test_gradients_equal_finite_differences(name, call):
+    layer = make(name, **DROPOUT)
+    assert layer.fused
+    sequences, states = example(layer)
+    _, gradients = outputs_and_gradients(layer, sequences, states, **CALLS[call])
+    assert_close(gradients, numerics.finite_differences(layer, sequences, states, **CALLS[call]), rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("activation", ["softsign", "relu", "linear"])
+@pytest.mark.parametrize("name", LAYERS)
+def test_gradients_of_other_activations_equal_finite_differences(name, activation):
+    layer = make(name, activation=activation)
+    assert not layer.fused
+    sequences, states = example(layer, time=3)
+    _, gradients = outputs_and_gradients(layer, sequences, states)
+    assert_close(gradients, numerics.finite_differences(layer, sequences, states), rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("general", [UNROLLED, SCANNED], ids=["unrolled", "scanned"])
+@pytest.mark.parametrize("name", LAYERS)
+def test_fast_path_equals_general_path(name, general, call):
+    options = {"dropout": 0.4, "seed": 1} if name == "gru" else DROPOUT  # Keras' GRU cell draws three recurrent masks
+    fast, slow = make(name, **options), make(name, **options, **general)
+    assert fast.fused and not slow.fused
+    assert_same_function(fast, slow, **CALLS[call])
+
+
+@pytest.mark.parametrize("name", [name for name in LAYERS if name != "simple"])
+def test_fast_path_equals_implementation_1(name):
+    fast, slow = make(name), make(name, implementation=1, **SCANNED)
+    assert fast.fused and not slow.fused
+    assert_same_function(fast, slow, mask=MASK)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_fast_path_equals_the_loop_of_keras(name):
+    fast = make(name)
+    slow = keras.layers.RNN(make(name, **SCANNED).cell, return_sequences=True, return_state=True, dtype="float64")
+    assert_same_function(fast, slow)
+
+
+def assert_same_function(fast, slow, time=numerics.TIME, **call):
+    sequences, states = example(fast, time)
+    outputs, gradients = outputs_and_gradients(fast, sequences, states, **call)
+    expected_outputs, expected_gradients = outputs_and_gradients(slow, sequences, states, **call)
+    assert_close(outputs, expected_outputs)
+    assert_close(gradients, expected_gradients)
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_any_shapes_and_flags(data):
+    """Outputs and gradients against the general path, one step unrolled after the other."""
+    flag = st.booleans()
+    name = data.draw(st.sampled_from(list(LAYERS)))
+    options = {
+        "units": data.draw(st.integers(1, 4)),
+        "use_bias": data.draw(flag),
+        "go_backwards": data.draw(flag),
+        "return_sequences": data.draw(flag),
+        "return_state": data.draw(flag),
+        "zero_output_for_mask": data.draw(flag),
+        "dropout": data.draw(st.sampled_from([0, 0.5])),
+        "seed": 1,
+    }
+    batch, time, features = data.draw(st.tuples(st.integers(1, 3), st.integers(1, 4), st.integers(1, 3)))
+    visible = data.draw(st.none() | st.lists(flag, min_size=batch * time, max_size=batch * time))
+    call = {
+        "sequences": normal(batch, time, features),
+        "states": [normal(batch, options["units"], seed=k) for k in make(name).state_size] if data.draw(flag) else (),
+        "mask": None if visible is None else np.reshape(visible, (batch, time)),
+        "training": data.draw(flag),
+    }
+    fast, slow = (make(name, features, **options, **general) for general in ({}, UNROLLED))
+    for result, expected in zip(outputs_and_gradients(fast, **call), outputs_and_gradients(slow, **call)):
+        assert_close(result, expected)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_masked_steps_have_no_part_in_the_gradients(name):
+    """Rows padded to one batch have the gradients they have alone, and the padding has none."""
+    layer = make(name, return_sequences=False, return_state=False)
+    sequences, states = example(layer)
+    rows, lengths = range(len(sequences)), [5, 3, 1, 4]
+    mask = np.arange(5) < np.array(lengths)[:, None]
+    function = numerics.as_function(layer, states, mask)
+    assert float(function(*numerics.operands(layer, sequences, states))[0]) != 0
+    _, (of_sequences, *_) = outputs_and_gradients(layer, sequences, states, mask)
+    assert np.all(of_sequences[~mask] == 0) and np.all(of_sequences[mask] != 0)
+    changed = np.where(mask[:, :, None], sequences, 100.0)
+    assert_close(
+        outputs_and_gradients(layer, changed, states, mask), outputs_and_gradients(layer, sequences, states, mask)
+    )
+    for row in rows:
+        alone = layer(sequences[row : row + 1, : lengths[row]], initial_state=[s[row : row + 1] for s in states])
+        assert_close(alone[0], layer(sequences, initial_state=states, mask=mask)[row])
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_compiled_equals_eager(name):
+    """In one compiled function with dynamic batch and time on TensorFlow, with XLA on both."""
+    layer = make(name, **DROPOUT)
+    sequences, states = example(layer)
+    function = numerics.as_function(layer, states, MASK, training=True)
+    tensors = numerics.operands(layer, sequences, states)
+    _, expected = function(*tensors)
+    assert_close(numerics.compiled(function)(*tensors)[1], expected)
+
+
+def test_tensorflow_and_jax_agree(tmp_path):
+    other = {"tensorflow": "jax", "jax": "tensorflow"}[keras.backend.backend()]
+    pytest.importorskip(other)
+    subprocess.run(
+        [sys.executable, numerics.__file__, tmp_path / "other.npz"],
+        env={**os.environ, "KERAS_BACKEND": other, "PYTHONPATH": str(Path(__file__).parents[2])},
+        check=True,
+    )
+    numerics.main(tmp_path / "this.npz")
+    with np.load(tmp_path / "this.npz") as ours, np.load(tmp_path / "other.npz") as theirs:
+        assert set(ours) == set(theirs) and len(ours) > 10 * len(LAYERS)
+        for key in ours:
+            np.testing.assert_allclose(ours[key], theirs[key], rtol=1e-9, atol=1e-11, err_msg=key)
+
+
+def test_project_and_outer_product():
+    inputs, kernel, bias = normal(5, 4, 2), normal(2, 3), normal(3)
+    assert_close(project(inputs, kernel, bias), np.einsum("tbm,mn->tbn", inputs, kernel) + bias)
+    assert_close(project(inputs, kernel), inputs @ kernel)
+    assert_close(outer_product(inputs, normal(5, 4, 3)), np.einsum("tbm,tbn->mn", inputs, normal(5, 4, 3)))
+    assert arrays(project(normal(0, 4, 2), kernel))[0].shape == (0, 4, 3)

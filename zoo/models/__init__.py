@@ -1,0 +1,5 @@
+"""Models that take text and give text, one task a file."""
+
+from zoo.models.language_model import LanguageModel, LanguageModelConfig
+
+__all__ = ["LanguageModel", "LanguageModelConfig"]

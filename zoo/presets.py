@@ -1,0 +1,3 @@
+"""The models that have a name. A table of data, written by `python -m recipes.cards`."""
+
+PRESETS = {}

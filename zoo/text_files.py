@@ -1,0 +1,40 @@
+"""Reading the user's own text: plain, `.gz` or `.xz`."""
+
+import gzip
+import lzma
+from pathlib import Path
+
+OPENERS = {".gz": gzip.open, ".xz": lzma.open}
+
+
+def read_bytes(path):
+    """The bytes of a file, decompressed if its name ends in `.gz` or `.xz`.
+
+    Raises:
+        FileNotFoundError, IsADirectoryError, PermissionError: where the file cannot be read.
+        ValueError: where it is not the compressed file that its name says.
+    """
+    path = Path(path)
+    try:
+        with OPENERS.get(path.suffix, open)(path, "rb") as file:
+            return file.read()
+    except (gzip.BadGzipFile, lzma.LZMAError, EOFError) as error:
+        raise ValueError(f"{path} is not a whole {path.suffix} file: {error}") from None
+
+
+def read_text(path):
+    """The text of a UTF-8 file, plain or compressed; line ends stay as they are.
+
+    Raises:
+        ValueError: where the file is not UTF-8, with the position and what to do.
+        Others: as `read_bytes`.
+    """
+    data = read_bytes(path)
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ValueError(
+            f"{path} is not UTF-8: byte 0x{data[error.start]:02x} at position {error.start} (line {line}). "
+            "Convert it first, for example with: iconv -f latin1 -t utf-8"
+        ) from None

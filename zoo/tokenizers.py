@@ -1,0 +1,143 @@
+"""Text to token ids and back: bytes, or the characters of a corpus.
+
+A tokenizer has `vocabulary_size`, `unknown_id` (None where no input is unknown), `encode(text) -> int32 array`,
+`decode(ids) -> str`, `decoder()` for text that arrives piece by piece, and `to_json()`; `from_json` reads it back.
+"""
+
+import codecs
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
+
+@dataclass(frozen=True)
+class ByteTokenizer:
+    """UTF-8 bytes: 256 tokens, and no input is unknown. A lone surrogate becomes U+FFFD.
+
+    >>> ByteTokenizer().encode("né").tolist()
+    [110, 195, 169]
+    """
+
+    kind = "bytes"
+    vocabulary_size = 256
+    unknown_id = None
+
+    def encode(self, text):
+        text = _checked(text)
+        return np.frombuffer(_without_surrogates(text).encode(), dtype=np.uint8).astype(np.int32)
+
+    def decode(self, ids):
+        """Text of the ids; what is not UTF-8 becomes U+FFFD."""
+        return bytes(np.asarray(ids, dtype=np.uint8)).decode("utf-8", "replace")
+
+    def decoder(self):
+        """A function that turns further ids into further text, and holds back half a character until it is whole."""
+        incremental = codecs.getincrementaldecoder("utf-8")("replace")
+        return lambda ids, final=False: incremental.decode(bytes(np.asarray(ids, dtype=np.uint8)), final)
+
+    def to_json(self):
+        return {"kind": self.kind}
+
+
+@dataclass(frozen=True)
+class CharacterTokenizer:
+    """The distinct characters of a corpus, one token each; id 0 stands for every other character.
+
+    Args:
+        characters: the known characters, without repetition; their ids are 1, 2, ...
+        unknown: what `encode` does with other characters: `"replace"` gives id 0, which decodes to U+FFFD and which
+            models never write; `"error"` raises a ValueError.
+
+    >>> tokenizer = CharacterTokenizer.of("hello")
+    >>> tokenizer.encode("hole!").tolist(), tokenizer.decode([2, 1, 3, 3, 4])
+    ([2, 4, 3, 1, 0], 'hello')
+    """
+
+    characters: str
+    unknown: str = "replace"
+
+    kind = "characters"
+    unknown_id = 0
+
+    def __post_init__(self):
+        if not self.characters or len(set(self.characters)) != len(self.characters):
+            raise ValueError(f"`characters` must be distinct characters. Received: characters={self.characters!r}")
+        if self.unknown not in ("replace", "error"):
+            raise ValueError(f"`unknown` must be 'replace' or 'error'. Received: unknown={self.unknown!r}")
+
+    @classmethod
+    def of(cls, corpus, unknown="replace"):
+        """The tokenizer of a corpus, its characters in the order of their code points."""
+        return cls("".join(sorted(set(_without_surrogates(corpus)) - {REPLACEMENT})), unknown)
+
+    @property
+    def vocabulary_size(self):
+        return len(self.characters) + 1
+
+    @cached_property
+    def _ids(self):
+        codes = _codes(self.characters)
+        table = np.zeros(codes.max() + 2, dtype=np.int32)  # the last entry serves every larger code
+        table[codes] = np.arange(1, len(codes) + 1)
+        return table
+
+    def encode(self, text):
+        codes = _codes(_checked(text))
+        ids = self._ids[np.minimum(codes, len(self._ids) - 1)]
+        if self.unknown == "error" and (ids == 0).any():
+            position = int(np.argmax(ids == 0))
+            raise ValueError(
+                f"`text` has {chr(codes[position])!r} at position {position}, which is not among the "
+                f"{len(self.characters)} characters that the model knows. Remove it, or use unknown='replace'."
+            )
+        return ids
+
+    def decode(self, ids):
+        known = REPLACEMENT + self.characters
+        return "".join(known[i] for i in np.asarray(ids, dtype=np.int64))
+
+    def decoder(self):
+        return lambda ids, final=False: self.decode(ids)
+
+    def to_json(self):
+        return {"kind": self.kind, "characters": self.characters, "unknown": self.unknown}
+
+
+def from_json(record):
+    """The tokenizer of a `to_json` record that the checkpoint's schema has accepted."""
+    if record["kind"] == ByteTokenizer.kind:
+        return ByteTokenizer()
+    return CharacterTokenizer(record["characters"], record["unknown"])
+
+
+def _codes(text):
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.int64)
+
+
+def _without_surrogates(text):
+    try:
+        text.encode()
+        return text
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def _checked(text):
+    if not isinstance(text, str):
+        raise TypeError(f"`text` must be a str. Received: {text!r:.100} of type {type(text).__name__}")
+    return text
+
+
+SCHEMA = {
+    "type": "object",
+    "required": ["kind"],
+    "additionalProperties": False,
+    "properties": {
+        "kind": {"enum": [ByteTokenizer.kind, CharacterTokenizer.kind]},
+        "characters": {"type": "string", "minLength": 1, "maxLength": 1_000_000},
+        "unknown": {"enum": ["replace", "error"]},
+    },
+}  # of tokenizer.json

@@ -1,0 +1,359 @@
+"""Training that can be killed: resumable to the bit, guarded against divergence, best weights kept.
+
+`fit` is one loop for every recipe. Its whole state (weights, optimizer, moving averages, random generators, the
+recurrent state, the position in the data, the history) is one file, `training_state.safetensors`, replaced
+atomically: whenever the process ends, the run goes on from the last one, and equals a run that never stopped.
+"""
+
+import contextlib
+import csv
+import importlib.metadata
+import io
+import json
+import os
+import platform
+import signal
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import tree
+
+from zoo.atomic_files import atomic_write
+from zoo.backend import training_step
+from zoo.errors import TrainingDiverged, ZooError
+
+STATE_FILE = "training_state.safetensors"
+CHECK_EVERY = 10  # steps between looks at the loss; on an accelerator each look waits for the device
+
+
+def fit(
+    model,
+    optimizer,
+    loss_function,
+    batches,
+    validate,
+    save,
+    *,
+    folder,
+    epochs,
+    carry=(),
+    settings=None,
+    average=0.0,
+    patience=None,
+    checkpoint_minutes=5.0,
+    report=print,
+):
+    """Trains a model, or goes on with a training that was interrupted.
+
+    Args:
+        model: a built `keras.Model`.
+        optimizer: a Keras optimizer.
+        loss_function: `(batch, carry) -> (loss, carry)`: the mean loss of a batch in training mode, and what the
+            next batch wants to know, such as the recurrent state.
+        batches: `batches(epoch)` gives a sequence of batches (`len`, `[i]`), always the same for the same epoch; a
+            batch is a tuple of NumPy arrays. `batches.unit` names what is counted and `batches.size` how many of
+            these a batch has.
+        validate: `validate()` gives the loss on held-back data, lower is better.
+        save: `save(history)` keeps the weights that the model has now; called when `validate` has never been lower.
+        folder: where state, log and curve are kept.
+        epochs: how often to go through the data.
+        carry: what the first batch of each epoch is given.
+        settings: JSON-able; a training can only be continued with the same.
+        average: momentum of a moving average of the weights, which then is what is validated and saved; 0 for none.
+        patience: stop after so many epochs without improvement; None for never.
+        checkpoint_minutes: how often the state is written, besides at the end of each epoch.
+        report: called with a line of text now and then.
+
+    Returns:
+        The history, a list with one dict for each epoch.
+
+    Raises:
+        TrainingDiverged: the loss is not finite. The best weights and the last good state stay.
+        KeyboardInterrupt, SystemExit: on SIGINT and SIGTERM, after the state has been written.
+    """
+    folder = Path(folder)
+    optimizer.build(model.trainable_variables)
+    averages = [keras.Variable(v, trainable=False) for v in model.trainable_variables] if average else []
+    state = _State(folder / STATE_FILE, model, optimizer, averages, carry, settings)
+    state.restore()
+    step_function, sync = training_step(model, optimizer, loss_function, averages, average)
+    clock = _Clock(state.seconds)
+
+    with _signals() as interrupted:
+        while state.epoch < epochs and not _out_of_patience(state.history, patience):
+            epoch_batches = batches(state.epoch)
+            progress = _Progress(report, batches, len(epoch_batches), epochs, state, clock)
+            unseen = []
+            while state.step < len(epoch_batches):
+                loss, state.carry = step_function(epoch_batches[state.step], state.carry)
+                unseen.append(loss)
+                state.step += 1
+                last = state.step == len(epoch_batches)
+                if last or interrupted() or len(unseen) == CHECK_EVERY:
+                    state.loss_sum += _finite_sum(unseen, state, folder)
+                    unseen = []
+                    progress.show()
+                    if not last and (interrupted() or clock.minutes_since_save > checkpoint_minutes):
+                        sync()
+                        state.write(clock)
+                        interrupted(act=True)
+            sync()
+            with _swapped(model.trainable_variables, averages):
+                loss, validation = state.loss_sum / len(epoch_batches), float(validate())
+                if not np.isfinite(validation):
+                    raise TrainingDiverged(_diverged(state, folder, f"a validation loss of {validation}"))
+                best = min((h["validation"] for h in state.history), default=np.inf)
+                state.history.append(progress.record(loss, validation, optimizer))
+                if validation < best:
+                    save(state.history)
+            state.next_epoch(carry)
+            state.write(clock)
+            _write_log(folder, state.history)
+            report(_line(state.history[-1], epochs))
+            interrupted(act=True)
+    return state.history
+
+
+def claim_folder(folder):
+    """Makes the folder of a training, or raises an OSError now rather than after hours."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / STATE_FILE).exists() and any(folder.iterdir()):
+        raise FileExistsError(f"{folder} is not empty and holds no training to go on with. Choose another folder.")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(f"{folder} is not writable. Choose another folder.")
+
+
+def environment():
+    """What a manifest says of the machine and the versions that trained."""
+    backend = keras.backend.backend()
+    packages = ("keras", backend, "numpy", "recurrent-zoo")
+    return {
+        "versions": {"python": platform.python_version(), **{p: _version(p) for p in packages}},
+        "hardware": _hardware(),
+        "precision": keras.config.dtype_policy().name,
+    }
+
+
+class _State:
+    """Everything a training is made of, and its file."""
+
+    def __init__(self, path, model, optimizer, averages, carry, settings):
+        self.path = path
+        self.variables = [*model.variables, *optimizer.variables, *averages]
+        self.carry = carry
+        self.settings = json.loads(json.dumps(settings))
+        self.epoch = self.step = 0
+        self.loss_sum = self.seconds = 0.0
+        self.history = []
+
+    def next_epoch(self, carry):
+        self.epoch, self.step, self.loss_sum, self.carry = self.epoch + 1, 0, 0.0, carry
+
+    def write(self, clock):
+        from safetensors.numpy import save
+
+        self.seconds = clock.seconds
+        values = [*self.variables, *tree.flatten(self.carry)]
+        arrays = {f"{i:06d}": _storable(value) for i, value in enumerate(values)}
+        if not all(np.isfinite(a).all() for a in arrays.values()):
+            raise TrainingDiverged(_diverged(self, self.path.parent, "weights that are not finite"))
+        names = ("settings", "epoch", "step", "loss_sum", "seconds", "history")
+        record = json.dumps({name: getattr(self, name) for name in names})
+        atomic_write(self.path, save(arrays, metadata={"training": record}))
+        clock.saved()
+
+    def restore(self):
+        if not self.path.exists():
+            return
+        from safetensors import safe_open
+
+        with safe_open(self.path, "np") as file:
+            record = json.loads(file.metadata()["training"])
+            arrays = [file.get_tensor(key) for key in sorted(file.keys())]
+        if record["settings"] != self.settings:
+            raise ZooError(
+                f"{self.path.parent} holds a training with other settings ({_difference(record['settings'], self.settings)}). "
+                "Choose another output folder, or the same settings to go on with it."
+            )
+        carried = arrays[len(self.variables) :]
+        for variable, array in zip(self.variables, arrays):
+            variable.assign(array.astype(keras.backend.standardize_dtype(variable.dtype)))
+        leaves = [keras.ops.cast(a, leaf.dtype) for a, leaf in zip(carried, tree.flatten(self.carry))]
+        self.carry = tree.pack_sequence_as(self.carry, leaves)
+        for name, value in record.items():
+            setattr(self, name, value)
+
+
+class _Clock:
+    """Seconds of training, over interruptions."""
+
+    def __init__(self, before):
+        self.start = time.monotonic() - before
+        self.saved()
+
+    def saved(self):
+        self.last_save = time.monotonic()
+
+    @property
+    def seconds(self):
+        return time.monotonic() - self.start
+
+    @property
+    def minutes_since_save(self):
+        return (time.monotonic() - self.last_save) / 60
+
+
+class _Progress:
+    """The line that says how fast, how far and how well."""
+
+    def __init__(self, report, batches, steps, epochs, state, clock):
+        self.report, self.batches, self.steps, self.epochs = report, batches, steps, epochs
+        self.state, self.clock = state, clock
+        self.begin, self.first_step = time.monotonic(), state.step
+        self.shown = self.begin
+
+    @property
+    def rate(self):
+        """Units a second in this epoch, since the start or the last interruption."""
+        return (self.state.step - self.first_step) * self.batches.size / (time.monotonic() - self.begin)
+
+    def show(self):
+        if time.monotonic() - self.shown < 10:
+            return
+        self.shown = time.monotonic()
+        state = self.state
+        left = (self.steps - state.step + (self.epochs - state.epoch - 1) * self.steps) * self.batches.size
+        loss = state.loss_sum / state.step
+        self.report(
+            f"epoch {state.epoch + 1}/{self.epochs}  {state.step}/{self.steps}  loss {loss:.4f} "
+            f"({loss / np.log(2):.3f} bits)  {self.rate:,.0f} {self.batches.unit}/s  "
+            f"{left / self.rate / 60:.1f} min left"
+        )
+
+    def record(self, loss, validation, optimizer):
+        return {
+            "epoch": self.state.epoch + 1,
+            "loss": loss,
+            "validation": validation,
+            "learning_rate": float(keras.ops.convert_to_numpy(optimizer.learning_rate)),
+            f"{self.batches.unit}_per_second": round(self.rate, 1),
+            "minutes": round(self.clock.seconds / 60, 2),
+        }
+
+
+def _line(record, epochs):
+    return (
+        f"epoch {record['epoch']}/{epochs}: loss {record['loss']:.4f}, validation {record['validation']:.4f} "
+        f"({record['validation'] / np.log(2):.3f} bits), {record['minutes']:.1f} min so far"
+    )
+
+
+@contextlib.contextmanager
+def _signals():
+    """Turns SIGINT and SIGTERM into a question that can be asked between steps."""
+    received = []
+
+    def interrupted(act=False):
+        if act and received:
+            raise KeyboardInterrupt if received[0] == signal.SIGINT else SystemExit(128 + received[0])
+        return bool(received)
+
+    try:
+        before = {
+            s: signal.signal(s, lambda number, _: received.append(number)) for s in (signal.SIGINT, signal.SIGTERM)
+        }
+    except ValueError:  # not the main thread, which alone may listen
+        before = {}
+    try:
+        yield interrupted
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _swapped(variables, averages):
+    """Puts the averages in the place of the weights for a while."""
+    kept = [keras.ops.convert_to_numpy(v) for v, _ in zip(variables, averages)]
+    for variable, average in zip(variables, averages):
+        variable.assign(average)
+    try:
+        yield
+    finally:
+        for variable, value in zip(variables, kept):
+            variable.assign(value)
+
+
+def _finite_sum(losses, state, folder):
+    total = float(sum(float(keras.ops.convert_to_numpy(loss)) for loss in losses))
+    if not np.isfinite(total):
+        raise TrainingDiverged(_diverged(state, folder, f"a loss of {total}"))
+    return total
+
+
+def _diverged(state, folder, what):
+    return (
+        f"Epoch {state.epoch + 1}, step {state.step}: {what}. The best weights so far and the last good state are in "
+        f"{folder}. Lower the learning rate or the clipping norm, and start again in another folder."
+    )
+
+
+def _version(package):
+    for name in (package, f"{package}-cpu"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            return importlib.metadata.version(name)
+    return "source"
+
+
+def _hardware():
+    cores = f"{os.cpu_count()} CPU cores ({platform.machine()})"
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return f"{jax.devices()[0].device_kind}, {cores}"
+    return cores
+
+
+def _storable(value):
+    array = np.ascontiguousarray(keras.ops.convert_to_numpy(value))
+    return array.astype("float32") if array.dtype.name == "bfloat16" else array
+
+
+def _difference(old, new):
+    old, new = old or {}, new or {}
+    changed = [k for k in {**old, **new} if old.get(k) != new.get(k)]
+    return ", ".join(f"{k}: {old.get(k)!r}, now {new.get(k)!r}" for k in changed)
+
+
+def _out_of_patience(history, patience):
+    if patience is None or not history:
+        return False
+    values = [h["validation"] for h in history]
+    return len(values) - 1 - int(np.argmin(values)) >= patience
+
+
+def _write_log(folder, history):
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, history[-1].keys())
+    writer.writeheader()
+    writer.writerows(history)
+    atomic_write(folder / "log.csv", text.getvalue().encode())
+    atomic_write(folder / "loss.png", _curve(history))
+
+
+def _curve(history):
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    epochs = [h["epoch"] for h in history]
+    axes.plot(epochs, [h["loss"] for h in history], label="training")
+    axes.plot(epochs, [h["validation"] for h in history], label="validation")
+    axes.set(xlabel="epoch", ylabel="loss (nats)")
+    axes.legend()
+    image = io.BytesIO()
+    figure.savefig(image, format="png", dpi=120)
+    return image.getvalue()
