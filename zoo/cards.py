@@ -52,3 +52,40 @@ def _figure(value):
     if isinstance(value, list):
         return "; ".join(map(_figure, value))
     return str(value)
+
+
+def model_cards(infos):
+    """`MODEL_CARDS.md`: a table of the shipped models for each task.
+
+    Args:
+        infos: list of what `zoo.info` gives.
+
+    Returns:
+        Markdown.
+    """
+    parts = [
+        "# Model cards",
+        "Generated from `checkpoints/*/manifest.json` by `python recipes/ship.py`; each name links to its card, which "
+        "has the command that trained it and the command that measures it again.",
+    ]
+    for task in sorted({info["task"] for info in infos}):
+        parts += [f"## {task}", _table([info for info in infos if info["task"] == task])]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(infos):
+    lines = [
+        "| model | architecture | weights | size | measured on | figures | trained on | minutes |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for info in infos:
+        model, training = info["model"], info.get("training", {})
+        metric = next(iter(info.get("metrics", [])), {"data": "", "figures": {}})
+        figures = ", ".join(f"{key.replace('_', ' ')} {value:.4f}" for key, value in metric["figures"].items())
+        lines.append(
+            f"| [{info['name']}](checkpoints/{info['name']}/README.md) "
+            f"| {model['recurrent']}, {model['layers']} x {model['units']} "
+            f"| {info['parameters'] / 1e6:.2f} M | {info['bytes'] / 2**20:.1f} MiB "
+            f"| {metric['data']} | {figures} | {training.get('hardware', '')} | {training.get('minutes', '')} |"
+        )
+    return "\n".join(lines)

@@ -85,10 +85,15 @@ def save(model, folder, manifest=None, dtype="float32"):
 
 def update_manifest(folder, **entries):
     """Adds entries to the manifest of a checkpoint, and generates its card again."""
-    folder = Path(folder)
-    manifest, contents = verify(folder)
+    copy(folder, folder, **entries)
+
+
+def copy(source, folder, **entries):
+    """Copies a checkpoint, with further entries in its manifest and the new folder's name on its card."""
+    manifest, contents = verify(source)
     config = json.loads(contents["config.json"])
-    _write(folder, {name: contents[name] for name in FILES[:3]}, config, {**manifest, **entries})
+    contents = {name: contents[name] for name in FILES if name != "README.md"}
+    _write(Path(folder), contents, config, {**manifest, **entries})
 
 
 def load(folder, manifest_sha256=None):

@@ -32,6 +32,7 @@ KERAS_TWINS = {
     zoo.layers.GRU: keras.layers.GRU,
     zoo.layers.SimpleRNN: keras.layers.SimpleRNN,
 }
+DROPOUT = {"dropout": 0.4, "recurrent_dropout": 0.3, "seed": 1}
 BATCH, TIME, FEATURES, UNITS = 4, 5, 2, 3
 MASK = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0], [0, 1, 0, 0, 1], [0, 0, 0, 0, 0]], dtype="bool")
 RIGHT_PADDED = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0], [1, 0, 0, 0, 0], [1, 1, 1, 1, 0]], dtype="bool")
@@ -159,8 +160,8 @@ def outputs_and_gradients(layer, sequences, states=(), mask=None, training=False
     if keras.backend.backend() == "jax":
         import jax
 
-        wanted = tuple(range(len(tensors)))
-        (_, outputs), gradients = jax.value_and_grad(function, argnums=wanted, has_aux=True)(*tensors)
+        differentiated = jax.value_and_grad(function, argnums=tuple(range(len(tensors))), has_aux=True)
+        (_, outputs), gradients = jax.jit(differentiated)(*tensors)
     else:
         import tensorflow as tf
 

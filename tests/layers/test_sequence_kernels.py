@@ -11,7 +11,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numerics import LAYERS, MASK, arrays, assert_close, example, make, normal, outputs_and_gradients
+from numerics import (
+    DROPOUT,
+    LAYERS,
+    MASK,
+    RIGHT_PADDED,
+    arrays,
+    assert_close,
+    example,
+    make,
+    normal,
+    outputs_and_gradients,
+)
 
 from zoo.backend import tanh
 from zoo.layers.sequence_kernels import outer_product, project
@@ -22,7 +33,6 @@ CALLS = {
     "dropout": {"training": True},
     "masked, dropout": {"mask": MASK, "training": True},
 }
-DROPOUT = {"dropout": 0.4, "recurrent_dropout": 0.3, "seed": 1}
 
 
 SCANNED = {"activation": tanh}  # not Keras' own tanh, which alone takes the fast path, but the same function
@@ -111,34 +121,55 @@ def test_any_shapes_and_flags(data):
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_masked_steps_have_no_part_in_the_gradients(name):
-    """Rows padded to one batch have the gradients they have alone, and the padding has none."""
-    layer = make(name, return_sequences=False, return_state=False)
+def test_masked_steps_have_no_part(name):
+    """A padded row gives what it gives alone; what stands in the padding changes nothing and has no gradient."""
+    layer = make(name)
     sequences, states = example(layer)
-    rows, lengths = range(len(sequences)), [5, 3, 1, 4]
-    mask = np.arange(5) < np.array(lengths)[:, None]
-    function = numerics.as_function(layer, states, mask)
-    assert float(function(*numerics.operands(layer, sequences, states))[0]) != 0
-    _, (of_sequences, *_) = outputs_and_gradients(layer, sequences, states, mask)
-    assert np.all(of_sequences[~mask] == 0) and np.all(of_sequences[mask] != 0)
-    changed = np.where(mask[:, :, None], sequences, 100.0)
-    assert_close(
-        outputs_and_gradients(layer, changed, states, mask), outputs_and_gradients(layer, sequences, states, mask)
-    )
-    for row in rows:
-        alone = layer(sequences[row : row + 1, : lengths[row]], initial_state=[s[row : row + 1] for s in states])
-        assert_close(alone[0], layer(sequences, initial_state=states, mask=mask)[row])
+    outputs, gradients = outputs_and_gradients(layer, sequences, states, RIGHT_PADDED)
+    elsewhere = np.where(RIGHT_PADDED[:, :, None], sequences, 9.0)
+    assert_close(outputs_and_gradients(layer, elsewhere, states, RIGHT_PADDED), (outputs, gradients))
+    assert np.all(gradients[0][~RIGHT_PADDED] == 0) and np.all(gradients[0][RIGHT_PADDED] != 0)
+
+    alone = arrays(layer(sequences[1:2, :3], initial_state=[s[1:2] for s in states]))
+    assert_close(outputs[0][1, :3], alone[0][0])
+    assert_close([s[1] for s in outputs[1:]], [s[0] for s in alone[1:]])
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_compiled_equals_eager(name):
-    """In one compiled function with dynamic batch and time on TensorFlow, with XLA on both."""
-    layer = make(name, **DROPOUT)
+def test_gradients_in_a_compiled_function(name):
+    """One compiled function, of any batch and time on TensorFlow, gives the gradients of eager execution."""
+    layer = make(name)
     sequences, states = example(layer)
-    function = numerics.as_function(layer, states, MASK, training=True)
-    tensors = numerics.operands(layer, sequences, states)
-    _, expected = function(*tensors)
-    assert_close(numerics.compiled(function)(*tensors)[1], expected)
+    _, expected = outputs_and_gradients(layer, sequences, states)
+    if keras.backend.backend() == "jax":
+        import jax
+
+        variables = [variable.value for variable in layer.trainable_variables]
+        loss = numerics.as_function(layer, states)
+        gradients = jax.grad(lambda *tensors: loss(*tensors)[0], argnums=range(1 + len(states) + len(variables)))
+        with jax.disable_jit():
+            assert_close(gradients(sequences, *states, *variables), expected)
+        return
+    import tensorflow as tf
+
+    cotangents = [normal(*x.shape, seed=k) for k, x in enumerate(layer(sequences, initial_state=states))]
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None, None, numerics.FEATURES], "float64"),
+            [tf.TensorSpec([None, numerics.UNITS], "float64")] * len(states),
+        ],
+        autograph=False,
+    )
+    def gradients(sequences, states):
+        weights = [variable.value for variable in layer.trainable_variables]
+        with tf.GradientTape() as tape:
+            tape.watch([sequences, states])
+            outputs = layer(sequences, initial_state=states)
+            loss = sum(tf.reduce_sum(x * c) for x, c in zip(outputs, cotangents))
+        return tape.gradient(loss, [sequences, *states, *weights])
+
+    assert_close(gradients(tf.constant(sequences), [tf.constant(s) for s in states]), expected)
 
 
 def test_tensorflow_and_jax_agree(tmp_path):
