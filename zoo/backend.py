@@ -87,7 +87,7 @@ def compiled(function, variables):
     return function
 
 
-def training_step(model, optimizer, loss_function, averages=(), momentum=0.0):
+def training_step(model, optimizer, loss_function, averages=(), momentum=0.0, jit_compile=True):
     """Compiles one step of training.
 
     Args:
@@ -96,13 +96,14 @@ def training_step(model, optimizer, loss_function, averages=(), momentum=0.0):
         loss_function: `(batch, carry) -> (loss, carry)`, in training mode.
         averages: Keras variables, one for each trainable variable, that follow them as a moving average.
         momentum: of the moving average; at step t it is at most (t + 1) / (t + 10), so the start is forgotten.
+        jit_compile: whether TensorFlow compiles with XLA; JAX always does.
 
     Returns:
         `step(batch, carry) -> (loss, carry)`, and `sync()`, which must be called before the model's, the
         optimizer's or the averages' variables are read.
     """
     if keras.backend.backend() == "tensorflow":
-        return _tensorflow_step(model, optimizer, loss_function, averages, momentum)
+        return _tensorflow_step(model, optimizer, loss_function, averages, momentum, jit_compile)
     if keras.backend.backend() == "jax":
         return _jax_step(model, optimizer, loss_function, averages, momentum)
     raise RuntimeError(
@@ -116,10 +117,10 @@ def _averaged(averages, values, iterations, momentum):
     return [momentum * a + (1 - momentum) * ops.cast(v, "float32") for a, v in zip(averages, values)]
 
 
-def _tensorflow_step(model, optimizer, loss_function, averages, momentum):
+def _tensorflow_step(model, optimizer, loss_function, averages, momentum, jit_compile):
     import tensorflow as tf
 
-    @tf.function(jit_compile=True)
+    @tf.function(jit_compile=jit_compile)
     def step(batch, carry):
         with tf.GradientTape() as tape:
             loss, carry = loss_function(batch, carry)
