@@ -4,8 +4,8 @@
     python benchmarks/layers.py --scaling        # time per step and memory from 32 to 1,024 timesteps
 
 Figures are GFLOP/s of the matrix products, float32: forward 2 * batch * time * (inputs + units) * 4 * units for an
-LSTM, forward and backward three times that. The products of a multiplicative LSTM are 5 * units wide, of a GRU 3 * units.
-Ratios are within the run; absolute figures drift. torch is measured where it is installed.
+LSTM, forward and backward three times that. The products of a multiplicative LSTM are 5 * units wide, of a GRU
+3 * units. Ratios are within the run; absolute figures drift. torch is measured where it is installed.
 """
 
 import argparse

@@ -3,7 +3,7 @@
     python benchmarks/training.py
 
 Characters a second of whole training steps (forward, backward, clipping, AdamW, moving average), TensorFlow CPU,
-float32, batch 32, 128 timesteps, one layer of 512 units. Keras' layers are measured as they run best, with XLA and without.
+float32, batch 32, 128 timesteps, one layer of 512 units. Keras' layers are measured with XLA and without.
 """
 
 import os

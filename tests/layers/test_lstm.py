@@ -26,9 +26,9 @@ def lstm_step(x, hidden, states, w, u, b):
     return sigmoid(o) * np.tanh(c), c
 
 
-@pytest.mark.parametrize("case", NUMPY_CASES)
-def test_equals_numpy(case):
-    assert_equals_numpy(make("lstm", **DROPOUT), lstm_step, **NUMPY_CASES[case])
+@pytest.mark.parametrize("flags, mask", NUMPY_CASES)
+def test_equals_numpy(flags, mask):
+    assert_equals_numpy(make("lstm", **flags, **DROPOUT), lstm_step, mask=mask)
 
 
 def test_equals_numpy_without_bias():

@@ -25,10 +25,10 @@ def multiplicative_step(x, hidden, states, w, u, b, m_x, m_h, b_x=0, b_h=0):
     return sigmoid(o) * np.tanh(c), c
 
 
-@pytest.mark.parametrize("case", NUMPY_CASES)
+@pytest.mark.parametrize("flags, mask", NUMPY_CASES)
 @pytest.mark.parametrize("name", ["multiplicative", "biased multiplicative"])
-def test_equals_numpy(name, case):
-    assert_equals_numpy(make(name, **DROPOUT), multiplicative_step, **NUMPY_CASES[case])
+def test_equals_numpy(name, flags, mask):
+    assert_equals_numpy(make(name, **flags, **DROPOUT), multiplicative_step, mask=mask)
 
 
 def test_equals_numpy_with_weight_normalization():

@@ -28,9 +28,9 @@ def peephole_step(x, hidden, states, w, u, b, p_i, p_f, p_o):
     return sigmoid(o + c * p_o) * np.tanh(c), c
 
 
-@pytest.mark.parametrize("case", NUMPY_CASES)
-def test_equals_numpy(case):
-    assert_equals_numpy(make("peephole", **DROPOUT), peephole_step, **NUMPY_CASES[case])
+@pytest.mark.parametrize("flags, mask", NUMPY_CASES)
+def test_equals_numpy(flags, mask):
+    assert_equals_numpy(make("peephole", **flags, **DROPOUT), peephole_step, mask=mask)
 
 
 def test_equals_numpy_without_bias():

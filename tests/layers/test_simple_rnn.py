@@ -7,9 +7,9 @@ def simple_step(x, hidden, states, w, u, b):
     return (np.tanh(x @ w + hidden @ u + b),)
 
 
-@pytest.mark.parametrize("case", NUMPY_CASES)
-def test_equals_numpy(case):
-    assert_equals_numpy(make("simple", **DROPOUT), simple_step, **NUMPY_CASES[case])
+@pytest.mark.parametrize("flags, mask", NUMPY_CASES)
+def test_equals_numpy(flags, mask):
+    assert_equals_numpy(make("simple", **flags, **DROPOUT), simple_step, mask=mask)
 
 
 def test_equals_numpy_without_bias():
