@@ -8,5 +8,5 @@ import zoo
 
 
 @pytest.fixture(autouse=True)
-def names_of_the_examples(doctest_namespace):
-    doctest_namespace.update(keras=keras, np=np, zoo=zoo)
+def names_of_the_examples(doctest_namespace, tmp_path):
+    doctest_namespace.update(keras=keras, np=np, zoo=zoo, tmp_path=tmp_path)

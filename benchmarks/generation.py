@@ -3,8 +3,8 @@
     python benchmarks/generation.py
 
 Milliseconds a character, batch 1 and 64, all in one interleaved run. The floor is what each character needs at least:
-the product of the hidden state with the recurrent kernel (512 x 2,048), and that of the input of 512 with its kernel. The
-zoo's loop keeps the second one in a table, for all characters at once.
+the product of the hidden state with the recurrent kernel (512 x 2,048), and that of the input of 512 with its kernel.
+The zoo's loop keeps the second one in a table, for all characters at once.
 """
 
 import os

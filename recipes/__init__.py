@@ -1,1 +1,19 @@
 """Training scripts, one for each result."""
+
+import contextlib
+import sys
+
+from zoo.errors import ZooError
+
+
+@contextlib.contextmanager
+def messages():
+    """Ends a script with a line instead of a traceback, where the user and not the programmer is asked to act."""
+    try:
+        yield
+    except (ZooError, ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("Interrupted. The same command goes on from here.", file=sys.stderr)
+        raise SystemExit(130) from None

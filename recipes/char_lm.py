@@ -16,11 +16,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone works
 import keras  # noqa: E402
 
 import zoo  # noqa: E402
-from recipes import data  # noqa: E402
+from recipes import data, messages  # noqa: E402
 
 UNITS = {"rnn": 1280, "lstm": 640, "peephole": 640, "gru": 736, "mlstm": 571}  # 1.9 million parameters each
 WARMUP = 200  # steps
-NO_RESULT = ("output", "manual_dir", "checkpoint_minutes", "smoke")  # options that do not change the weights
+NO_RESULT = ("output", "manual_dir", "checkpoint_minutes")  # options that do not change the weights
 
 
 def arguments(argv=None):
@@ -31,24 +31,24 @@ def arguments(argv=None):
     add("--manual-dir", type=Path, help="folder with tiny_shakespeare's input.txt, where there is no network")
     add("--tokenizer", choices=("characters", "bytes"), default="characters")
     add("--recurrent", choices=tuple(UNITS), default="mlstm")
-    add("--units", type=int, help=f"of each layer; without it {UNITS}")
-    add("--layers", type=int, default=1)
-    add("--embedding-size", type=int, default=64)
+    add("--units", type=positive, help=f"of each layer; without it {UNITS}")
+    add("--layers", type=positive, default=1)
+    add("--embedding-size", type=positive, default=64)
     add("--tied", action="store_true", help="softmax with the embedding's matrix")
     add("--weight-normalization", action="store_true", help="mlstm only")
     add("--forget-bias", type=float, default=1.0)
     add("--embedding-dropout", type=float, default=0.0)
-    add("--dropout", type=float, default=0.4, help="between the layers and before the softmax")
-    add("--recurrent-dropout", type=float, default=0.0, help="of the hidden state on its way to the next timestep")
-    add("--batch-size", type=int, default=32)
-    add("--steps", type=int, default=128, help="timesteps of truncated back-propagation")
-    add("--epochs", type=int, default=12)
-    add("--learning-rate", type=float, default=3e-3, help="peak; then cosine to a hundredth")
+    add("--dropout", type=float, default=0.5, help="between the layers and before the softmax")
+    add("--recurrent-dropout", type=float, default=0.25, help="of the hidden state on its way to the next timestep")
+    add("--batch-size", type=positive, default=32)
+    add("--steps", type=positive, default=64, help="timesteps of truncated back-propagation")
+    add("--epochs", type=positive, default=10)
+    add("--learning-rate", type=float, default=2e-3, help="peak; then cosine to a hundredth")
     add("--weight-decay", type=float, default=0.0)
     add("--clip-norm", type=float, default=1.0)
     add("--average", type=float, default=0.999, help="momentum of the moving average of the weights; 0 for none")
     add("--patience", type=int, help="stop after so many epochs without improvement")
-    add("--validation", type=float, default=0.05, help="fraction of the text, before its last tenth, to choose by")
+    add("--validation", type=float, default=0.05, help="fraction, at the beginning, to choose by; 0: none")
     add("--seed", type=int, default=1)
     add("--precision", choices=("float32", "mixed_bfloat16"), default="float32")
     add("--store", choices=("float16", "float32"), default="float16", help="type of the weights on disk")
@@ -76,9 +76,8 @@ def command(options, parser):
 
 def main(argv=None):
     options, parser = arguments(argv)
-    settings = {k: v for k, v in vars(options).items() if k not in NO_RESULT and k != "text"}
-    if options.precision != "float32":
-        keras.config.set_dtype_policy(options.precision)
+    settings = {k: v for k, v in vars(options).items() if k not in (*NO_RESULT, "text", "smoke")}
+    keras.config.set_dtype_policy(options.precision)
     keras.utils.set_random_seed(options.seed)
     text, record = data.corpus(options.text, options.manual_dir)
     train, validation, test = data.split(text, options.validation)
@@ -86,7 +85,7 @@ def main(argv=None):
     tokenizer = zoo.tokenizers.ByteTokenizer() if bytewise else zoo.tokenizers.CharacterTokenizer.of(text)
     streams = functools.partial(zoo.streams.Streams, steps=options.steps, seed=options.seed, unit=options.tokenizer)
     batches = streams(tokenizer.encode(train), options.batch_size)
-    held_back = streams(tokenizer.encode(validation), min(options.batch_size, 8))
+    held_back = streams(tokenizer.encode(validation), min(options.batch_size, 8)) if options.validation else None
     zoo.training.claim_folder(options.output)
 
     fields = {name: settings[name] for name in zoo.models.LanguageModelConfig.__dataclass_fields__ if name in settings}
@@ -116,7 +115,7 @@ def main(argv=None):
         optimizer,
         model.training_loss,
         batches,
-        lambda: model.mean_loss(held_back),
+        functools.partial(model.mean_loss, held_back) if held_back else None,
         save,
         folder=options.output,
         epochs=options.epochs,
@@ -127,6 +126,7 @@ def main(argv=None):
         checkpoint_minutes=options.checkpoint_minutes,
         report=functools.partial(print, flush=True),
     )
+    keras.config.set_dtype_policy("float32")  # as whoever loads it
     score = zoo.load(options.output).score(test)
     metric = {
         "data": f"the last tenth of {record['name']}, {score.characters:,} characters",
@@ -145,5 +145,13 @@ def describe(options, config, record):
     )
 
 
+def positive(word):
+    number = int(word)
+    if number < 1:
+        raise ValueError
+    return number
+
+
 if __name__ == "__main__":
-    main()
+    with messages():
+        main()

@@ -4,6 +4,7 @@ import hashlib
 import socket
 from pathlib import Path
 
+from zoo.errors import ZooError
 from zoo.text_files import read_text
 
 SHAKESPEARE_HOST = "raw.githubusercontent.com"
@@ -21,32 +22,40 @@ def corpus(path=None, manual_dir=None):
     """
     text = read_text(path) if path else _tiny_shakespeare(manual_dir)
     name = Path(path).name if path else "tiny_shakespeare"
+    if not text:
+        raise ValueError(f"{path} is empty.")
     digest = hashlib.sha256(text.encode()).hexdigest()
     return text, {"name": name, "sha256": digest, "characters": len(text)}
 
 
 def split(text, validation=0.05, test=0.1):
-    """Training, validation and test text, in the order of the text: the test part is its last tenth."""
-    test_start = int(len(text) * (1 - test))
-    validation_start = int(len(text) * (1 - test - validation))
-    return text[:validation_start], text[validation_start:test_start], text[test_start:]
+    """Training, validation and test text: the validation part is the beginning, the test part the last tenth.
+
+    What comes next in a text resembles what came last: with the validation part between the two, the training would
+    miss the play in which the test begins.
+    """
+    start, end = int(len(text) * validation), int(len(text) * (1 - test))
+    return text[start:end], text[:start], text[end:]
 
 
 def _tiny_shakespeare(manual_dir):
     try:
         import tensorflow_datasets as tfds
     except ImportError as error:
-        raise SystemExit(
+        raise ZooError(
             f"tiny_shakespeare comes by tensorflow-datasets ({error}). Or give a file with --text."
         ) from None
     builder = tfds.builder("tiny_shakespeare")
     if not builder.data_path.exists():
         manual_dir = Path(manual_dir).expanduser() if manual_dir else None
         if manual_dir is not None and not (manual_dir / "input.txt").is_file():
-            raise SystemExit(f"There is no input.txt in --manual-dir {manual_dir}.")
+            raise FileNotFoundError(f"There is no input.txt in --manual-dir {manual_dir}.")
         if manual_dir is None:
             _check_network()
-        builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=manual_dir))
+        try:
+            builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=manual_dir))
+        except Exception as error:  # it has many kinds, without a common base
+            raise ZooError(f"TensorFlow Datasets could not prepare tiny_shakespeare: {error}") from error
     parts = [tfds.as_numpy(builder.as_dataset(split=name)) for name in ("train", "validation", "test")]
     return b"".join(example["text"] for part in parts for example in part).decode()
 
@@ -55,7 +64,7 @@ def _check_network():
     try:
         socket.create_connection((SHAKESPEARE_HOST, 443), timeout=5).close()
     except OSError:
-        raise SystemExit(
+        raise ConnectionError(
             f"tiny_shakespeare is not prepared yet and {SHAKESPEARE_HOST} cannot be reached. Put its input.txt into a "
             "folder and give that with --manual-dir, or train on your own file with --text."
         ) from None

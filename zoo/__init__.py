@@ -1,12 +1,13 @@
 """Recurrent networks on Keras 3: layers, recipes, and pretrained checkpoints that load in one line."""
 
-from zoo import errors, layers, models, samplers, streams, tokenizers, training
+from zoo import checkpoint, errors, layers, models, samplers, streams, tokenizers, training
 from zoo.checkpoint import save
 from zoo.loading import info, list_models, load
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "checkpoint",
     "errors",
     "info",
     "layers",

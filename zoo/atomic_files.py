@@ -1,7 +1,7 @@
 """Writing files so that a reader, a crash or a full disk sees the old one or the new one, never half of it."""
 
 import os
-import tempfile
+import uuid
 from pathlib import Path
 
 
@@ -9,20 +9,19 @@ def atomic_write(path, data):
     """Writes bytes to a file: beside it first, flushed to disk, then renamed over it.
 
     Args:
-        path: the file; its folder must exist.
+        path: the file; its folder must exist. Its mode follows the umask.
         data: bytes.
     """
     path = Path(path)
-    descriptor, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
+    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
-        with open(descriptor, "wb") as file:
+        with temporary.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
 
@@ -34,9 +33,3 @@ def sync_folder(folder):
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

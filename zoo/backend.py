@@ -58,7 +58,15 @@ def _tensorflow_scan(step, carry, inputs, reverse):
     _, carry, sinks = tf.while_loop(
         lambda count, *_: count < steps, body, (0, tuple(carry), sinks), maximum_iterations=steps
     )
-    return carry, tuple(sink.stack() for sink in sinks)
+    if isinstance(steps, int):
+        return carry, tuple(sink.stack() for sink in sinks)
+
+    def stacked(sink, shape):
+        # TensorFlow cannot stack nothing without knowing its shape; what it does not know here is the batch.
+        sizes = [0, *(tf.shape(carry[0])[0] if size is None else size for size in shape)]
+        return tf.cond(steps > 0, sink.stack, lambda: tf.zeros(sizes, sink.dtype))
+
+    return carry, tuple(stacked(sink, result.shape) for sink, result in zip(sinks, results))
 
 
 def compiled(function, variables):

@@ -11,17 +11,24 @@ class UnknownModel(ZooError):
     """No model of this name; lists the close ones."""
 
     def __init__(self, name, known):
-        close = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
-        hint = f"Did you mean {' or '.join(close)}?" if close else f"Known: {', '.join(known) or 'none'}."
-        super().__init__(f"There is no model named {name!r}, nor a folder. {hint} `zoo list` shows all.")
+        super().__init__(name, known)
+        self.name, self.known = name, known
+
+    def __str__(self):
+        close = difflib.get_close_matches(self.name[:100], self.known, n=3, cutoff=0.4)
+        hint = f"Did you mean {' or '.join(close)}?" if close else f"Known: {', '.join(self.known) or 'none'}."
+        return f"There is no model named {self.name!r:.200}, nor a folder. {hint} `zoo list` shows all."
 
 
 class CorruptCheckpoint(ZooError):
     """A file is not what the checkpoint's manifest says."""
 
     def __init__(self, file, expected, got, advice="Get the checkpoint again; this copy is damaged."):
-        self.file, self.expected, self.got = str(file), expected, got
-        super().__init__(f"{file} is damaged: expected {expected}, got {got}. {advice}")
+        super().__init__(str(file), expected, got, advice)
+        self.file, self.expected, self.got, self.advice = self.args
+
+    def __str__(self):
+        return f"{self.file} is damaged: expected {self.expected}, got {self.got}. {self.advice}"
 
 
 class IncompatibleCheckpoint(ZooError):
@@ -30,6 +37,16 @@ class IncompatibleCheckpoint(ZooError):
 
 class UnsafeCheckpoint(ZooError):
     """The checkpoint holds something that no checkpoint of the zoo holds; nothing of it was used."""
+
+    def __init__(self, file, problem):
+        super().__init__(str(file), str(problem))
+        self.file, self.problem = self.args
+
+    def __str__(self):
+        return (
+            f"{self.file} is not what the zoo writes: {self.problem:.500}. "
+            "Nothing of it was used; get it from a source that you trust."
+        )
 
 
 class HubUnavailable(ZooError):

@@ -1,6 +1,7 @@
 """The generation loop of the language models: one compiled loop that reads the prompts and writes on."""
 
 import functools
+import numbers
 
 import numpy as np
 from keras import ops
@@ -21,7 +22,7 @@ def generate(model, prompts, length, temperature, top_k, top_p, seed, stop, stre
     Yields:
         A list with one str for each prompt, which may be empty.
     """
-    _check(prompts, length, stop)
+    _check(length, seed, stop)
     samplers.check_sampling(temperature, top_k, top_p, model.tokenizer.vocabulary_size)
     return _generate(model, prompts, length, temperature, top_k, top_p, seed, stop, streaming)
 
@@ -32,9 +33,9 @@ def _generate(model, prompts, length, temperature, top_k, top_p, seed, stop, str
         seed = np.random.SeedSequence().entropy
     rows = [_Row(model.tokenizer, p, length, stops, [seed, i]) for i, p in enumerate(prompts)]
     settings = [None if value is None else np.asarray(value, dtype) for value, dtype in
-                ((temperature or None, "float32"), (top_k, "int32"), (top_p, "float32"))]  # fmt: skip
+                ((min(temperature, 1e30) or None, "float32"), (top_k, "int32"), (top_p, "float32"))]  # fmt: skip
     loop = model.generation_loop
-    token = np.full(len(rows), model.start_token, "int32")
+    token = np.full(len(rows), model.tokenizer.start_id, "int32")
     state = tuple(tuple(ops.cast(s, "float32") for s in states) for states in model.initial_state(len(rows)))
     steps = 8
     while not all(row.done for row in rows):
@@ -75,9 +76,9 @@ class _Row:
         if self.done:
             return ""
         text = (self.held + self.decode(tokens))[: self.characters_left]
-        stopped = min((text.index(stop) for stop in self.stops if stop in text), default=None)
-        if stopped is not None:
-            text, self.held, self.done = text[:stopped], "", True
+        ends = [(text.index(stop) + len(stop), text.index(stop)) for stop in self.stops if stop in text]
+        if ends:  # the one that was complete first, wherever the pieces end
+            text, self.held, self.done = text[: min(ends)[1]], "", True
         elif len(text) == self.characters_left:
             self.held, self.done = "", True
         else:
@@ -135,7 +136,7 @@ def _loop(model, forced, uniforms, steps, token, state, temperature, top_k, top_
         else:
             logits = ops.matmul(hidden, model.output_layer.kernel) + model.output_layer.bias
         if unknown is not None:
-            logits = ops.where(ops.arange(logits.shape[-1]) == unknown, -1e9, logits)
+            logits = ops.where(ops.arange(logits.shape[-1]) == unknown, -float("inf"), logits)
         if temperature is None:
             return ops.cast(ops.argmax(logits, axis=-1), "int32")
         return samplers.sample(logits, uniform, temperature, top_k, top_p)
@@ -151,14 +152,12 @@ def _loop(model, forced, uniforms, steps, token, state, temperature, top_k, top_
     return tokens, token, state
 
 
-def _check(prompts, length, stop):
-    for prompt in prompts:
-        if not isinstance(prompt, str):
-            raise TypeError(f"`prompt` must be a str, or a list of them. Received: {type(prompt).__name__}")
-    if isinstance(length, bool) or not isinstance(length, (int, np.integer)):
-        raise TypeError(f"`length` must be an int. Received: {length!r}")
-    if length < 0:
-        raise ValueError(f"`length` must not be negative. Received: length={length}")
-    for text in [stop] if isinstance(stop, (str, type(None))) else stop:
-        if text is not None and not (isinstance(text, str) and text):
-            raise ValueError(f"`stop` must be a str that is not empty, or a list of them. Received: {stop!r}")
+def _check(length, seed, stop):
+    for name, value in (("length", length), ("seed", 0 if seed is None else seed)):
+        if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+            raise TypeError(f"`{name}` must be an int. Received: {name}={value!r}")
+        if value < 0:
+            raise ValueError(f"`{name}` must not be negative. Received: {name}={value}")
+    for text in stop if isinstance(stop, (list, tuple)) else [] if stop is None else [stop]:
+        if not (isinstance(text, str) and text):
+            raise ValueError(f"`stop` must be a str that is not empty, or a list of them. Received: stop={stop!r}")

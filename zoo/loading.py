@@ -1,6 +1,7 @@
 """From a name to a model: local folder, then the checkpoints that come with the package."""
 
 import fnmatch
+import os
 from pathlib import Path
 
 from zoo import checkpoint
@@ -37,22 +38,22 @@ def load(name):
 
 def find(name):
     """The folder of a model, and what its manifest must hash to if it is a shipped one."""
-    if not isinstance(name, (str, Path)):
-        raise TypeError(f"`name` must be a str or a path. Received: {name!r}")
-    if not str(name):
+    if not isinstance(name, (str, os.PathLike)):
+        raise TypeError(f"`name` must be a str or a path. Received: {name!r:.100}")
+    if not os.fspath(name):
         raise ValueError("`name` is empty. Give the name of a model (`zoo list`) or a folder.")
-    folder = Path(name).expanduser()
+    name = str(Path(name))
     try:
-        is_folder = folder.is_dir() or checkpoint.resolve(folder).is_dir()
-    except (OSError, ValueError):  # a name too long for a path, or with a NUL
-        is_folder = False
-    if is_folder:
-        return folder, None
-    if str(name) in PRESETS:
+        folder = Path(name).expanduser()
+        if checkpoint.resolve(folder).is_dir():
+            return folder, None
+    except (OSError, ValueError, RuntimeError):  # too long for a path, with a NUL, or below the home of nobody
+        pass
+    if name in PRESETS:
         for bundled in BUNDLED:
-            if (bundled / str(name)).is_dir():
-                return bundled / str(name), PRESETS[str(name)]["manifest_sha256"]
-    raise UnknownModel(str(name), sorted(PRESETS))
+            if (bundled / name).is_dir():
+                return bundled / name, PRESETS[name]["manifest_sha256"]
+    raise UnknownModel(name, sorted(PRESETS))
 
 
 def list_models(pattern="*", task=None):
@@ -89,5 +90,5 @@ def info(name):
     >>> zoo.info("mlstm-shakespeare")["model"]["recurrent"]
     'mlstm'
     """
-    folder, _ = find(name)
-    return checkpoint.describe(checkpoint.resolve(folder), str(name))
+    folder, manifest_sha256 = find(name)
+    return checkpoint.describe(checkpoint.resolve(folder), os.fspath(name), manifest_sha256)

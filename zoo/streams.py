@@ -47,7 +47,7 @@ class Streams:
 
     def __len__(self):
         """Batches in every epoch."""
-        return (self.streams.shape[1] - 1) // self.steps - 1 or 1
+        return (self.streams.shape[1] - 1) // self.steps - 1
 
 
 class _Batches:

@@ -2,6 +2,7 @@
 
 import gzip
 import lzma
+import zlib
 from pathlib import Path
 
 OPENERS = {".gz": gzip.open, ".xz": lzma.open}
@@ -18,7 +19,7 @@ def read_bytes(path):
     try:
         with OPENERS.get(path.suffix, open)(path, "rb") as file:
             return file.read()
-    except (gzip.BadGzipFile, lzma.LZMAError, EOFError) as error:
+    except (gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError) as error:
         raise ValueError(f"{path} is not a whole {path.suffix} file: {error}") from None
 
 

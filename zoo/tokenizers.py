@@ -1,6 +1,7 @@
 """Text to token ids and back: bytes, or the characters of a corpus.
 
-A tokenizer has `vocabulary_size`, `unknown_id` (None where no input is unknown), `encode(text) -> int32 array`,
+A tokenizer has `vocabulary_size`, `unknown_id` (None where no input is unknown), `start_id` (what stands before the
+first token of a text: a newline, or the first token if there is none), `encode(text) -> int32 array`,
 `decode(ids) -> str`, `decoder()` for text that arrives piece by piece, and `to_json()`; `from_json` reads it back.
 """
 
@@ -24,6 +25,7 @@ class ByteTokenizer:
     kind = "bytes"
     vocabulary_size = 256
     unknown_id = None
+    start_id = ord("\n")
 
     def encode(self, text):
         text = _checked(text)
@@ -76,6 +78,10 @@ class CharacterTokenizer:
     @property
     def vocabulary_size(self):
         return len(self.characters) + 1
+
+    @property
+    def start_id(self):
+        return self.characters.find("\n") + 1 or 1
 
     @cached_property
     def _ids(self):

@@ -22,7 +22,7 @@ from keras import tree
 
 from zoo.atomic_files import atomic_write
 from zoo.backend import training_step
-from zoo.errors import TrainingDiverged, ZooError
+from zoo.errors import CorruptCheckpoint, TrainingDiverged, ZooError
 
 STATE_FILE = "training_state.safetensors"
 CHECK_EVERY = 10  # steps between looks at the loss; on an accelerator each look waits for the device
@@ -55,7 +55,8 @@ def fit(
         batches: `batches(epoch)` gives a sequence of batches (`len`, `[i]`), always the same for the same epoch; a
             batch is a tuple of NumPy arrays. `batches.unit` names what is counted and `batches.size` how many of
             these a batch has.
-        validate: `validate()` gives the loss on held-back data, lower is better.
+        validate: `validate()` gives the loss on held-back data, lower is better. With None, nothing is held back and
+            the loss of the training stands in its place.
         save: `save(history)` keeps the weights that the model has now; called when `validate` has never been lower.
         folder: where state, log and curve are kept.
         epochs: how often to go through the data.
@@ -77,9 +78,11 @@ def fit(
     optimizer.build(model.trainable_variables)
     averages = [keras.Variable(v, trainable=False) for v in model.trainable_variables] if average else []
     state = _State(folder / STATE_FILE, model, optimizer, averages, carry, settings)
-    state.restore()
-    step_function, sync = training_step(model, optimizer, loss_function, averages, average)
+    known = state.restore()
     clock = _Clock(state.seconds)
+    if not known:
+        state.write(clock)  # from here on, the folder is this training's
+    step_function, sync = training_step(model, optimizer, loss_function, averages, average)
 
     with _signals() as interrupted:
         while state.epoch < epochs and not _out_of_patience(state.history, patience):
@@ -101,7 +104,8 @@ def fit(
                         interrupted(act=True)
             sync()
             with _swapped(model.trainable_variables, averages):
-                loss, validation = state.loss_sum / len(epoch_batches), float(validate())
+                loss = state.loss_sum / len(epoch_batches)
+                validation = loss if validate is None else float(validate())
                 if not np.isfinite(validation):
                     raise TrainingDiverged(_diverged(state, folder, f"a validation loss of {validation}"))
                 best = min((h["validation"] for h in state.history), default=np.inf)
@@ -166,16 +170,22 @@ class _State:
         clock.saved()
 
     def restore(self):
+        """Takes everything from the file; False if there is none."""
         if not self.path.exists():
-            return
-        from safetensors import safe_open
+            return False
+        from safetensors import SafetensorError, safe_open
 
-        with safe_open(self.path, "np") as file:
-            record = json.loads(file.metadata()["training"])
-            arrays = [file.get_tensor(key) for key in sorted(file.keys())]
+        try:
+            with safe_open(self.path, "np") as file:
+                record = json.loads(file.metadata()["training"])
+                arrays = [file.get_tensor(key) for key in sorted(file.keys())]
+        except SafetensorError as error:
+            advice = "Remove it to train from the start, or choose another folder."
+            raise CorruptCheckpoint(self.path, "the state of a training", error, advice) from None
         if record["settings"] != self.settings:
             raise ZooError(
-                f"{self.path.parent} holds a training with other settings ({_difference(record['settings'], self.settings)}). "
+                f"{self.path.parent} holds a training with other settings "
+                f"({_difference(record['settings'], self.settings)}). "
                 "Choose another output folder, or the same settings to go on with it."
             )
         carried = arrays[len(self.variables) :]
@@ -185,6 +195,7 @@ class _State:
         self.carry = tree.pack_sequence_as(self.carry, leaves)
         for name, value in record.items():
             setattr(self, name, value)
+        return True
 
 
 class _Clock:
@@ -318,7 +329,7 @@ def _hardware():
 
 
 def _storable(value):
-    array = np.ascontiguousarray(keras.ops.convert_to_numpy(value))
+    array = np.asarray(keras.ops.convert_to_numpy(value), order="C")
     return array.astype("float32") if array.dtype.name == "bfloat16" else array
 
 

@@ -147,6 +147,6 @@ def test_configurations_of_addons_load():
 
 def test_layers_of_addons_load():
     config = {"name": "rnn", "trainable": True, "dtype": "float32", "return_sequences": True, "cell": ADDONS_CELL}
-    layer = keras.saving.deserialize_keras_object({"class_name": "RNN", "config": config})
+    layer = keras.layers.RNN.from_config(config)
     assert type(layer.cell) is zoo.layers.PeepholeLSTMCell
     assert layer(normal(2, 3, 2)).shape == (2, 3, 5)

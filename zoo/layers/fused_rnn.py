@@ -85,7 +85,7 @@ class FusedRNN:
             # A masked step repeats the output before it, or is zero: always so, or until there is such an output.
             visible = mask if self.zero_output_for_mask else ops.cumsum(ops.cast(mask, "int32"), axis=0) > 0
             outputs = ops.where(visible, outputs, ops.zeros_like(outputs))
-            last_output = outputs[-1]
+            last_output = ops.where(ops.all(visible[-1:], axis=0), last_output, ops.zeros_like(last_output))
         return last_output, ops.transpose(outputs, (1, 0, 2)), list(states)
 
     def _fused_loop(self, sequences, initial_state, mask, training):

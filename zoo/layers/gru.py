@@ -70,6 +70,9 @@ class GRU(FusedRNN, keras.layers.GRU):
     def fused(self):
         return super().fused and self.cell.reset_after
 
+    def get_config(self):
+        return {**super().get_config(), "implementation": self.cell.implementation, "use_cudnn": self.use_cudnn}
+
     def recurrence(self, sequences):
         cell = self.cell
         u = ops.convert_to_tensor(cell.recurrent_kernel)

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from zoo import generation, layers
+from zoo import generation, layers, tokenizers
 from zoo.backend import compiled
 
 RECURRENT = {
@@ -162,6 +162,7 @@ class LanguageModel(keras.Model):
             embeddings_initializer=keras.initializers.RandomNormal(stddev=stddev),
             name="embedding",
         )
+        self.embedding.supports_masking = True  # Keras would warn where it serves as a tied softmax
         # One mask for all timesteps: variational dropout. It also spares most of the random numbers.
         self.embedding_dropout = keras.layers.Dropout(config.embedding_dropout, noise_shape=(None, 1, None))
         self.dropout = keras.layers.Dropout(config.dropout, noise_shape=(None, 1, None))
@@ -191,7 +192,7 @@ class LanguageModel(keras.Model):
         named = [("embedding", self.embedding), *((layer.name, layer) for layer in self.recurrent)]
         if self.output_layer is not None:
             named.append(("output", self.output_layer))
-        return {f"{name}/{v.name}": v for name, layer in named for v in layer.trainable_variables}
+        return {f"{name}/{v.name}": v for name, layer in named for v in layer.weights}
 
     def initial_state(self, batch_size=1):
         """States of zero: for every recurrent layer a tuple of tensors `(batch_size, units)`."""
@@ -261,12 +262,6 @@ class LanguageModel(keras.Model):
         logits, state = self.forward(ops.expand_dims(ops.convert_to_tensor(tokens, "int32"), 1), state)
         return logits[:, 0], state
 
-    @property
-    def start_token(self):
-        """What stands before the first token of a text: a newline, or the first token if there is none."""
-        ids = self.tokenizer.encode("\n")
-        return 1 if ids[0] == self.tokenizer.unknown_id else int(ids[0])
-
     def generate(self, prompt="", length=400, temperature=1.0, top_k=None, top_p=None, seed=None, stop=None):
         """Writes on from a prompt.
 
@@ -283,7 +278,7 @@ class LanguageModel(keras.Model):
         Returns:
             The new text without the prompt, str; for a list of prompts a list.
         """
-        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+        prompts = _texts("prompt", prompt)
         texts = [""] * len(prompts)
         for pieces in generation.generate(self, prompts, length, temperature, top_k, top_p, seed, stop):
             texts = [text + piece for text, piece in zip(texts, pieces)]
@@ -296,7 +291,7 @@ class LanguageModel(keras.Model):
     def stream(self, prompt="", length=400, temperature=1.0, top_k=None, top_p=None, seed=None, stop=None):
         """As `generate` for one prompt, but yields the text in pieces while it is written."""
         if not isinstance(prompt, str):
-            raise TypeError(f"`prompt` must be a str. Received: {type(prompt).__name__}")
+            raise TypeError(f"`prompt` must be a str. Received: {prompt!r:.100}")
         pieces = generation.generate(self, [prompt], length, temperature, top_k, top_p, seed, stop, streaming=True)
         return (piece for (piece,) in pieces if piece)
 
@@ -312,9 +307,9 @@ class LanguageModel(keras.Model):
             `.log_probabilities`; for a list a list.
         """
         if not isinstance(text, str):
-            return [self.score(t, progress) for t in text]
+            return [self.score(t, progress) for t in _texts("text", text)]
         tokens = self.tokenizer.encode(text)
-        before = np.concatenate([[self.start_token], tokens[:-1]]).astype("int32") if len(tokens) else tokens
+        before = np.concatenate([[self.tokenizer.start_id], tokens])[: len(tokens)].astype("int32")
         state, found = self.initial_state(1), []
         for start in range(0, len(tokens), SCORED_AT_ONCE):
             inputs, targets = (x[start : start + SCORED_AT_ONCE] for x in (before, tokens))
@@ -338,6 +333,19 @@ class LanguageModel(keras.Model):
 
     def get_config(self):
         return {"config": asdict(self.config), "tokenizer": self.tokenizer.to_json()}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(LanguageModelConfig(**config["config"]), tokenizers.from_json(config["tokenizer"]))
+
+
+def _texts(name, value):
+    """A str, or a list of them, as a list."""
+    texts = list(value) if isinstance(value, (list, tuple)) else [value]
+    for text in texts:
+        if not isinstance(text, str):
+            raise TypeError(f"`{name}` must be a str, or a list of them. Received: {text!r:.100}")
+    return texts
 
 
 def _mean_loss(targets, logits):

@@ -1,0 +1,68 @@
+"""The README's commands and code, run as printed, in its order, in one folder."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+WORDS = "the king and his old friend came to rest by a river where no man had been before that night".split()
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with a corpus, the recipes, and `zoo` and `python` on the path."""
+    import random
+
+    path = tmp_path_factory.mktemp("readme")
+    draw = random.Random(1)
+    lines = (" ".join(draw.choices(WORDS, k=9)).capitalize() + "." for _ in range(1200))
+    (path / "my_corpus.txt").write_text("\n".join(lines))
+    (path / "recipes").symlink_to(ROOT / "recipes")
+    (path / "bin").mkdir()
+    (path / "bin" / "zoo").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m zoo.cli "$@"\n')
+    (path / "bin" / "zoo").chmod(0o755)
+    (path / "bin" / "python").symlink_to(sys.executable)
+    return path
+
+
+def run(folder, command):
+    path = os.pathsep.join([str(folder / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, shell=True, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def test_commands(folder):
+    commands = [line for block in blocks("bash") for line in block.splitlines() if not line.startswith("make ")]
+    assert len(commands) == 6
+    outputs = {command.split(" --")[0]: run(folder, command) for command in commands}
+    assert "mlstm-shakespeare" in outputs['zoo list "mlstm*"']
+    assert outputs["zoo generate mlstm-shakespeare"].startswith("ROMEO:")
+    assert len(outputs["zoo generate mlstm-shakespeare"]) == len("ROMEO:") + 400 + 1
+    assert '"nats_per_character"' in outputs["zoo evaluate mlstm-shakespeare"]
+    assert outputs["zoo generate runs/mine"].startswith("The ")
+    assert (folder / "runs" / "mine" / "best" / "manifest.json").exists()
+
+
+def test_code(folder):
+    code = "\n".join(blocks("python"))
+    assert code.count("zoo.load") == 2
+    (folder / "code.py").write_text(code)
+    assert "ROMEO" not in run(folder, "python code.py")
+    assert (folder / "my-model" / "manifest.json").exists()
+
+
+def test_make_knows_the_two_commands():
+    targets = (ROOT / "Makefile").read_text()
+    for command in re.findall(r"^make (\w+)", "\n".join(blocks("bash")), re.MULTILINE):
+        assert f"\n{command}:" in targets

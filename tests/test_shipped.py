@@ -1,0 +1,70 @@
+"""Every shipped checkpoint: loads, writes, scores, and its card and tables are what its manifest says."""
+
+import hashlib
+
+import pytest
+
+import zoo
+from recipes import ship
+from zoo import cards
+from zoo.presets import PRESETS
+from zoo.verification import verify
+
+SONNET = """Shall I compare thee to a summer's day?
+Thou art more lovely and more temperate:
+Rough winds do shake the darling buds of May,
+And summer's lease hath all too short a date;
+"""  # Shakespeare, sonnet 18; no part of the training text
+FUNCTION = """static int __init init_module(void)
+{
+	int ret = 0;
+
+	if (ret < 0)
+		return -EINVAL;
+	return 0;
+}
+"""
+
+each_preset = pytest.mark.parametrize("name", sorted(PRESETS))
+
+
+@each_preset
+def test_loads_writes_and_predicts_its_kind_of_text(name):
+    model = zoo.load(name)
+    text = model.generate("\n", length=120, temperature=0.7, seed=1)
+    assert len(text) == 120 and text == model.generate("\n", length=120, temperature=0.7, seed=1)
+    own, other = (SONNET, FUNCTION) if "shakespeare" in name else (FUNCTION, SONNET)
+    assert model.score(own).nats_per_character < 2.0 < model.score(other).nats_per_character
+
+
+@each_preset
+def test_the_manifest_tells_where_it_comes_from(name):
+    info = zoo.info(name)
+    assert info["training"]["command"].startswith("python recipes/")
+    assert len(info["training"]["data"]["sha256"]) == 64
+    assert info["training"].keys() >= {"seed", "versions", "hardware", "minutes"}
+    assert all(metric["command"].startswith(f"zoo evaluate {name} ") for metric in info["metrics"])
+
+
+@each_preset
+def test_the_card_is_the_generated_one(name):
+    found = verify(ship.ROOT / "checkpoints" / name, PRESETS[name]["manifest_sha256"])
+    expected = cards.card(name, found.config, found.manifest, len(found.contents["model.safetensors"]))
+    assert found.contents["README.md"].decode() == expected
+
+
+def test_model_cards_and_presets_are_the_generated_ones():
+    for path, text in ship.generated().items():
+        assert path.read_text() == text, f"{path} is stale: run python recipes/ship.py"
+
+
+def test_size():
+    files = [path for path in (ship.ROOT / "checkpoints").rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 120 * 2**20
+
+
+def test_presets_know_every_checkpoint():
+    assert sorted(PRESETS) == sorted(path.parent.name for path in (ship.ROOT / "checkpoints").glob("*/manifest.json"))
+    for name, preset in PRESETS.items():
+        manifest = (ship.ROOT / "checkpoints" / name / "manifest.json").read_bytes()
+        assert hashlib.sha256(manifest).hexdigest() == preset["manifest_sha256"]

@@ -1,0 +1,194 @@
+"""Checks a checkpoint folder that a stranger may have made, before anything of it is used.
+
+It verifies before it parses and parses before it allocates: size and hash of every file; the JSON against fixed schemas
+with bounds; the names, types, shapes and offsets in the safetensors header against those that the configuration
+implies; and last that every weight is finite.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from zoo import stored_weights, strict_json, tokenizers
+from zoo.errors import CorruptCheckpoint, IncompatibleCheckpoint, UnsafeCheckpoint
+from zoo.models.language_model import LanguageModel
+
+FORMAT_VERSION = 1
+MODELS = {model.task: model for model in (LanguageModel,)}
+FILES = ("config.json", "tokenizer.json", "model.safetensors", "README.md")
+LARGEST = {  # bytes
+    "config.json": 2**16,
+    "tokenizer.json": 2**23,
+    "model.safetensors": 2**32,
+    "README.md": 2**20,
+    "manifest.json": 2**20,
+}
+
+
+class Checkpoint(NamedTuple):
+    """What is in a verified checkpoint."""
+
+    manifest: dict
+    config: dict
+    tokenizer: object
+    weights: dict  # arrays by name, views of the file
+    contents: dict  # bytes of each of FILES
+
+
+def verify(folder, manifest_sha256=None):
+    """Checks all of a checkpoint and gives what is in it, a `Checkpoint`."""
+    folder = Path(folder)
+    manifest = read_manifest(folder, manifest_sha256)
+    config, architecture = read_config(folder, manifest)
+    shapes, dtype = architecture.weight_shapes(), config["weights"]
+    size, sizes = manifest["files"]["model.safetensors"]["size"], stored_weights.sizes(shapes, dtype)
+    if size not in sizes:
+        raise IncompatibleCheckpoint(
+            f"{folder / 'model.safetensors'} has {size:,} bytes; the weights that config.json describes have "
+            f"{sizes.start:,}. The two files come from different models; get both again from one source."
+        )
+    contents = {name: _verified_bytes(folder, name, manifest) for name in FILES}
+    tokenizer = _tokenizer(folder, contents["tokenizer.json"])
+    if tokenizer.vocabulary_size != architecture.vocabulary_size:
+        problem = f"it has {tokenizer.vocabulary_size} tokens, the model {architecture.vocabulary_size}"
+        raise UnsafeCheckpoint(folder / "tokenizer.json", problem)
+    weights = stored_weights.parse(contents["model.safetensors"], shapes, dtype, folder / "model.safetensors")
+    return Checkpoint(manifest, config, tokenizer, weights, contents)
+
+
+def read_manifest(folder, sha256=None):
+    """The manifest of a checkpoint; `sha256` is what it must hash to, where that is known."""
+    path = folder / "manifest.json"
+    if not folder.is_dir():
+        raise FileNotFoundError(f"There is no folder {folder}.")
+    if not path.is_file():
+        raise CorruptCheckpoint(path, "a checkpoint's manifest.json", "no such file", "Is this folder a checkpoint?")
+    data = _read(path)
+    digest = hashlib.sha256(data).hexdigest()
+    if sha256 not in (None, digest):
+        raise CorruptCheckpoint(path, f"sha256 {sha256}", digest)
+    return _parse(path, data, MANIFEST_SCHEMA)
+
+
+def read_config(folder, manifest):
+    """The verified configuration of a checkpoint, and the dataclass of its architecture."""
+    path = folder / "config.json"
+    config = _parse(path, _verified_bytes(folder, "config.json", manifest), _config_schema)
+    try:
+        return config, MODELS[config["task"]].config_class(**config["model"])
+    except ValueError as error:
+        raise UnsafeCheckpoint(path, error) from None
+
+
+def _tokenizer(folder, data):
+    path = folder / "tokenizer.json"
+    record = _parse(path, data, tokenizers.SCHEMA)
+    try:
+        tokenizer = tokenizers.from_json(record)
+    except (KeyError, ValueError) as error:
+        raise UnsafeCheckpoint(path, f"{type(error).__name__}: {error}") from None
+    if tokenizer.to_json() != record:
+        raise UnsafeCheckpoint(path, f"it has entries that no tokenizer of kind {tokenizer.kind!r} has")
+    return tokenizer
+
+
+def _verified_bytes(folder, name, manifest):
+    path, entry = folder / name, manifest["files"][name]
+    if not path.is_file():
+        raise CorruptCheckpoint(path, f"{entry['size']} bytes", "no such file")
+    data = _read(path, entry["size"])
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != entry["sha256"]:
+        raise CorruptCheckpoint(path, f"sha256 {entry['sha256']}", digest)
+    return data
+
+
+def _read(path, expected=None):
+    """The bytes of a file, if it has as many as expected and not too many."""
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if expected not in (None, size):
+            raise CorruptCheckpoint(path, f"{expected} bytes", f"{size} bytes")
+        if size > LARGEST[path.name]:
+            raise UnsafeCheckpoint(path, f"it has {size:,} bytes, and at most {LARGEST[path.name]:,} make sense there")
+        return file.read(size)
+
+
+def _parse(path, data, schema):
+    def schema_of_this_version(record):
+        version = record.get("format_version")
+        if type(version) is int and version > FORMAT_VERSION:
+            raise IncompatibleCheckpoint(
+                f"{path} has format version {version!s:.20}; this zoo reads up to {FORMAT_VERSION}. "
+                "Upgrade recurrent-zoo."
+            )
+        return schema(record) if callable(schema) else schema
+
+    try:
+        return strict_json.parse(data, schema_of_this_version)
+    except ValueError as error:
+        raise UnsafeCheckpoint(path, error) from None
+
+
+def _config_schema(record):
+    model = MODELS.get(record.get("task")) if isinstance(record.get("task"), str) else None
+    properties = {} if model is None else model.schema
+    return {
+        "type": "object",
+        "required": ["format_version", "task", "weights", "model"],
+        "additionalProperties": False,
+        "properties": {
+            "format_version": {"type": "integer", "const": FORMAT_VERSION},
+            "task": {"enum": list(MODELS)},
+            "weights": {"enum": list(stored_weights.DTYPES)},
+            "model": {
+                "type": "object",
+                "required": list(properties),
+                "additionalProperties": False,
+                "properties": properties,
+            },
+        },
+    }
+
+
+_FILE_SCHEMA = {
+    "type": "object",
+    "required": ["size", "sha256"],
+    "additionalProperties": False,
+    "properties": {
+        "size": {"type": "integer", "minimum": 0, "maximum": max(LARGEST.values())},
+        "sha256": {"type": "string", "pattern": r"\A[0-9a-f]{64}\Z"},
+    },
+}
+_METRIC_SCHEMA = {
+    "type": "object",
+    "required": ["data", "figures", "command"],
+    "properties": {
+        "data": strict_json.TEXT,
+        "figures": {"type": "object", "maxProperties": 100, "additionalProperties": {"type": "number"}},
+        "command": strict_json.TEXT,
+    },
+    "additionalProperties": False,
+}
+MANIFEST_SCHEMA = {
+    "type": "object",
+    "required": ["format_version", "files"],
+    "additionalProperties": False,
+    "properties": {
+        "format_version": {"type": "integer", "const": FORMAT_VERSION},
+        "files": {
+            "type": "object",
+            "required": list(FILES),
+            "additionalProperties": False,
+            "properties": dict.fromkeys(FILES, _FILE_SCHEMA),
+        },
+        "description": strict_json.TEXT,
+        "training": {
+            "type": "object",
+            "properties": {"command": strict_json.TEXT},
+            "additionalProperties": strict_json.anything(depth=4),
+        },
+        "metrics": {"type": "array", "maxItems": 100, "items": _METRIC_SCHEMA},
+    },
+}
