@@ -19,6 +19,13 @@ import zoo  # noqa: E402
 from recipes import data, messages  # noqa: E402
 
 UNITS = {"rnn": 1280, "lstm": 640, "peephole": 640, "gru": 736, "mlstm": 571}  # 1.9 million parameters each
+FULL_NAMES = {
+    "rnn": "simple RNN",
+    "lstm": "LSTM",
+    "peephole": "peephole LSTM",
+    "gru": "GRU",
+    "mlstm": "multiplicative LSTM",
+}
 WARMUP = 200  # steps
 NO_RESULT = ("output", "manual_dir", "checkpoint_minutes")  # options that do not change the weights
 
@@ -107,8 +114,7 @@ def main(argv=None):
 
     def save(history):
         training.update(minutes=history[-1]["minutes"], history=history)
-        manifest = {"description": describe(options, config, record), "training": training}
-        zoo.save(model.folded(), options.output / "best", manifest, dtype=options.store)
+        zoo.save(model.folded(), options.output / "best", {"training": training}, dtype=options.store)
 
     zoo.training.fit(
         model,
@@ -128,20 +134,22 @@ def main(argv=None):
     )
     keras.config.set_dtype_policy("float32")  # as whoever loads it
     score = zoo.load(options.output).score(test)
+    file = options.text.name if options.text else "input.txt"
     metric = {
         "data": f"the last tenth of {record['name']}, {score.characters:,} characters",
         "figures": {name: getattr(score, name) for name in ("nats_per_character", "bits_per_character")},
-        "command": f"zoo evaluate {options.output.name} --text {record['name']} --last 0.1",
+        "command": f"zoo evaluate {options.output.name} --text {file} --last 0.1",
     }
-    zoo.checkpoint.update_manifest(options.output / "best", metrics=[metric])
+    description = describe(options, config, record)
+    zoo.checkpoint.update_manifest(options.output / "best", description=description, metrics=[metric])
     print(f"test: {score.nats_per_character:.4f} nats, {score.bits_per_character:.4f} bits a character")
     print(f"zoo generate {options.output} --prompt {text[:10]!r}")
 
 
 def describe(options, config, record):
     return (
-        f"A language model of {options.tokenizer} with {config.layers} recurrent layer(s) ({config.recurrent}) of "
-        f"{config.units} units, trained on {record['name']}."
+        f"A language model of {options.tokenizer} with {config.layers} x {config.units} units of "
+        f"{FULL_NAMES[config.recurrent]}, trained on {record['name']}."
     )
 
 

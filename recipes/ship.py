@@ -1,7 +1,7 @@
 """Puts the best checkpoint of a training among the shipped ones, and writes all that is generated from them.
 
-    python recipes/ship.py runs/mlstm-shakespeare         # to checkpoints/mlstm-shakespeare; then the tables
-    python recipes/ship.py                                # only the cards, MODEL_CARDS.md and zoo/presets.py
+python recipes/ship.py runs/mlstm-shakespeare         # to checkpoints/mlstm-shakespeare; then the tables
+python recipes/ship.py                                # only the cards, MODEL_CARDS.md and zoo/presets.py
 """
 
 import argparse

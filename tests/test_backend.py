@@ -69,6 +69,9 @@ def figures():
         found[f"{name}: after, text"] = model.generate("a", length=20, seed=1)
     logits = np.random.default_rng(2).normal(size=(50, 20)).astype("float32")
     uniform = np.random.default_rng(3).random(50).astype("float32")
+    for temperature in (1e-3, 1e-9, 1e-29, 1e-45):
+        coldest = compiled(sample, [])(logits, uniform, np.float32(temperature))
+        np.testing.assert_array_equal(ops.convert_to_numpy(coldest), logits.argmax(-1))
     found["tokens"] = ops.convert_to_numpy(sample(logits, uniform, np.float32(0.8), np.int32(9), np.float32(0.7)))
     return found
 

@@ -1,6 +1,5 @@
 import functools
 
-import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -28,17 +27,18 @@ PROMPTS = ["", "abc", "hé👩" * 4, "a\0"]
 @functools.cache
 def make(name="lstm", seed=1):
     """A model whose random weights prefer a few tokens, and the bytes of text."""
-    keras.utils.set_random_seed(seed)
     tokenizer = ByteTokenizer() if "bytes" in name else CHARACTERS
     options = {"recurrent": name.partition(",")[0], "units": 12, "embedding_size": 12, **MODELS[name]}
     model = LanguageModel(LanguageModelConfig(tokenizer.vocabulary_size, **options), tokenizer)
+    random = np.random.default_rng(seed)
+    for variable in model.trainable_variables:
+        variable.assign(random.normal(scale=0.5, size=variable.shape))
     if model.output_layer is not None:
-        scale = 12 if tokenizer.unknown_id is None else 4
-        model.output_layer.kernel.assign(scale * ops.convert_to_numpy(model.output_layer.kernel))
         bias = np.zeros(tokenizer.vocabulary_size)
         if tokenizer.unknown_id is None:
-            bias[list("abcé👩".encode())] = 6
+            bias[list("abcé👩".encode())] = 4
         bias[0] = 3  # what must not be written is likely
+        model.output_layer.kernel.assign(2 * ops.convert_to_numpy(model.output_layer.kernel))
         model.output_layer.bias.assign(bias)
     return model
 
@@ -172,7 +172,7 @@ def test_length_counts_characters(name):
     for length in (1, 2, 9, np.int64(33)):
         text = make(name).generate("é", length=length, seed=1)
         assert len(text) == length
-    assert len(make(name).generate("é", length=300, seed=1).encode()) > 350
+    assert len(make(name).generate("é", length=300, seed=1).encode()) > 320
 
 
 @pytest.mark.parametrize("name", ["lstm", "lstm, bytes"])
@@ -373,7 +373,6 @@ def test_ten_thousand_prompts():
 
 @pytest.mark.parametrize("name", ["lstm", "lstm, two layers, tied"])
 def test_the_compiled_loop_sees_new_weights(name):
-    keras.utils.set_random_seed(0)
     model, other = make(name), make(name, seed=2)
     old = model.get_weights()
     before = model.generate("abc", length=50, temperature=0), model.score("abcdef").nats

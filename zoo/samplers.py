@@ -25,8 +25,9 @@ def sample(logits, uniform, temperature, top_k=None, top_p=None):
     Returns:
         int32 `(batch,)`.
     """
-    temperature = ops.maximum(temperature, 1e-30)  # below, the division overflows
-    probabilities = ops.softmax(ops.cast(logits, "float32") / temperature, axis=-1)
+    logits = ops.cast(logits, "float32")
+    logits = logits - ops.max(logits, axis=-1, keepdims=True)  # else the division rounds a low temperature's to NaN
+    probabilities = ops.softmax(logits / ops.maximum(temperature, 1e-30), axis=-1)
     if top_k is not None or top_p is not None:
         probabilities = ops.where(_among_likeliest(probabilities, top_k, top_p), probabilities, 0.0)
     cumulative = ops.cumsum(probabilities, axis=-1)

@@ -13,7 +13,8 @@ A `Recurrence` states one layer's mathematics; `run` turns it into a differentia
 time-major, `(time, batch, features)`.
 """
 
-from typing import Callable, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 from keras import ops
 
