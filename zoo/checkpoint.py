@@ -182,7 +182,7 @@ def _own_manifest(manifest):
 def _replaceable(folder):
     """Whether a path is a folder with nothing in it but a checkpoint."""
     if not folder.is_dir():
-        return False
+        return not folder.exists()  # another save may be putting its own in place just now
     names = {path.name for path in folder.iterdir()}
     return not names or ("manifest.json" in names and names <= {*FILES, "manifest.json"})
 
