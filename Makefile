@@ -7,10 +7,13 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .PHONY: demo test slow lint clean
 
+# TensorFlow's notices at start are shown only where something fails.
+QUIETLY = 2> $(VENV)/notices || { cat $(VENV)/notices >&2; false; }
+
 demo: $(VENV)/installed
-	$(BIN)/zoo list
-	$(BIN)/zoo generate mlstm-shakespeare --prompt "ROMEO:" --length 400 --temperature 0.8 --seed 1
-	$(BIN)/zoo generate mlstm-linux --prompt "static int " --length 400 --temperature 0.5 --seed 1
+	@$(BIN)/zoo list $(QUIETLY)
+	@echo
+	$(BIN)/zoo generate mlstm-shakespeare --prompt "ROMEO:" --length 400 --temperature 0.8 --seed 1 $(QUIETLY)
 
 test: $(VENV)/installed-test
 	$(BIN)/ruff check .

@@ -12,9 +12,10 @@ import pytest
 from keras import ops
 from safetensors import safe_open
 
-from zoo import training
+from zoo import training, training_log
 from zoo.backend import training_step
 from zoo.errors import CorruptCheckpoint, TrainingDiverged, ZooError
+from zoo.training_log import Progress
 
 STEPS, EPOCHS = 12, 3
 CARRY = (np.zeros((4, 3), "float32"),)
@@ -381,7 +382,7 @@ def test_a_thread_can_train(tmp_path, uninterrupted):
 
 def test_progress_lines(tmp_path, monkeypatch):
     clock = iter(range(0, 10**6, 6))  # six seconds between any two looks
-    monkeypatch.setattr(training, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(training_log, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     monkeypatch.setattr(training, "CHECK_EVERY", 2)
     run = Run(tmp_path, epochs=2)
     history = run()
@@ -396,9 +397,9 @@ def test_progress_lines(tmp_path, monkeypatch):
 def test_progress_figures(monkeypatch):
     """120 steps of 5 rows in 20 s are 30 rows/s; 280 steps are left."""
     lines, now = [], [100.0]
-    monkeypatch.setattr(training, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(training_log, "time", SimpleNamespace(monotonic=lambda: now[0]))
     state = SimpleNamespace(epoch=0, step=0, loss_sum=0.0)
-    progress = training._Progress(lines.append, SimpleNamespace(size=5, unit="rows"), 200, 2, state, None)
+    progress = Progress(lines.append, SimpleNamespace(size=5, unit="rows"), 200, 2, state, None)
     state.step, state.loss_sum = 120, 120 * np.log(2) * 1.5
     now[0] += 9.9
     progress.show()

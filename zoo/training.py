@@ -6,14 +6,11 @@ atomically: whenever the process ends, the run goes on from the last one, and eq
 """
 
 import contextlib
-import csv
 import importlib.metadata
-import io
 import json
 import os
 import platform
 import signal
-import time
 from pathlib import Path
 
 import keras
@@ -23,6 +20,7 @@ from keras import tree
 from zoo.atomic_files import atomic_write
 from zoo.backend import training_step
 from zoo.errors import CorruptCheckpoint, TrainingDiverged, ZooError
+from zoo.training_log import Clock, Progress, line, write_log
 
 STATE_FILE = "training_state.safetensors"
 CHECK_EVERY = 10  # steps between looks at the loss; on an accelerator each look waits for the device
@@ -79,7 +77,7 @@ def fit(
     averages = [keras.Variable(v, trainable=False) for v in model.trainable_variables] if average else []
     state = _State(folder / STATE_FILE, model, optimizer, averages, carry, settings)
     known = state.restore()
-    clock = _Clock(state.seconds)
+    clock = Clock(state.seconds)
     if not known:
         state.write(clock)  # from here on, the folder is this training's
     step_function, sync = training_step(model, optimizer, loss_function, averages, average)
@@ -87,7 +85,7 @@ def fit(
     with _signals() as interrupted:
         while state.epoch < epochs and not _out_of_patience(state.history, patience):
             epoch_batches = batches(state.epoch)
-            progress = _Progress(report, batches, len(epoch_batches), epochs, state, clock)
+            progress = Progress(report, batches, len(epoch_batches), epochs, state, clock)
             unseen = []
             while state.step < len(epoch_batches):
                 loss, state.carry = step_function(epoch_batches[state.step], state.carry)
@@ -114,8 +112,8 @@ def fit(
                     save(state.history)
             state.next_epoch(carry)
             state.write(clock)
-            _write_log(folder, state.history)
-            report(_line(state.history[-1], epochs))
+            write_log(folder, state.history)
+            report(line(state.history[-1], epochs))
             interrupted(act=True)
     return state.history
 
@@ -196,70 +194,6 @@ class _State:
         for name, value in record.items():
             setattr(self, name, value)
         return True
-
-
-class _Clock:
-    """Seconds of training, over interruptions."""
-
-    def __init__(self, before):
-        self.start = time.monotonic() - before
-        self.saved()
-
-    def saved(self):
-        self.last_save = time.monotonic()
-
-    @property
-    def seconds(self):
-        return time.monotonic() - self.start
-
-    @property
-    def minutes_since_save(self):
-        return (time.monotonic() - self.last_save) / 60
-
-
-class _Progress:
-    """The line that says how fast, how far and how well."""
-
-    def __init__(self, report, batches, steps, epochs, state, clock):
-        self.report, self.batches, self.steps, self.epochs = report, batches, steps, epochs
-        self.state, self.clock = state, clock
-        self.begin, self.first_step = time.monotonic(), state.step
-        self.shown = self.begin
-
-    @property
-    def rate(self):
-        """Units a second in this epoch, since the start or the last interruption."""
-        return (self.state.step - self.first_step) * self.batches.size / (time.monotonic() - self.begin)
-
-    def show(self):
-        if time.monotonic() - self.shown < 10:
-            return
-        self.shown = time.monotonic()
-        state = self.state
-        left = (self.steps - state.step + (self.epochs - state.epoch - 1) * self.steps) * self.batches.size
-        loss = state.loss_sum / state.step
-        self.report(
-            f"epoch {state.epoch + 1}/{self.epochs}  {state.step}/{self.steps}  loss {loss:.4f} "
-            f"({loss / np.log(2):.3f} bits)  {self.rate:,.0f} {self.batches.unit}/s  "
-            f"{left / self.rate / 60:.1f} min left"
-        )
-
-    def record(self, loss, validation, optimizer):
-        return {
-            "epoch": self.state.epoch + 1,
-            "loss": loss,
-            "validation": validation,
-            "learning_rate": float(keras.ops.convert_to_numpy(optimizer.learning_rate)),
-            f"{self.batches.unit}_per_second": round(self.rate, 1),
-            "minutes": round(self.clock.seconds / 60, 2),
-        }
-
-
-def _line(record, epochs):
-    return (
-        f"epoch {record['epoch']}/{epochs}: loss {record['loss']:.4f}, validation {record['validation']:.4f} "
-        f"({record['validation'] / np.log(2):.3f} bits), {record['minutes']:.1f} min so far"
-    )
 
 
 @contextlib.contextmanager
@@ -344,27 +278,3 @@ def _out_of_patience(history, patience):
         return False
     values = [h["validation"] for h in history]
     return len(values) - 1 - int(np.argmin(values)) >= patience
-
-
-def _write_log(folder, history):
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, history[-1].keys())
-    writer.writeheader()
-    writer.writerows(history)
-    atomic_write(folder / "log.csv", text.getvalue().encode())
-    atomic_write(folder / "loss.png", _curve(history))
-
-
-def _curve(history):
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.subplots()
-    epochs = [h["epoch"] for h in history]
-    axes.plot(epochs, [h["loss"] for h in history], label="training")
-    axes.plot(epochs, [h["validation"] for h in history], label="validation")
-    axes.set(xlabel="epoch", ylabel="loss (nats)")
-    axes.legend()
-    image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=120)
-    return image.getvalue()
