@@ -1,12 +1,16 @@
 """The models that have a name. A table of data, written by `recipes/ship.py`."""
 
 PRESETS = {
+    "gru-shakespeare": {
+        "task": "language-model",
+        "manifest_sha256": "af7d39dba8144e67750008483306fdf8cc103fd7f2624dc21a9a9e429fad743b",
+    },
     "lstm-shakespeare": {
         "task": "language-model",
-        "manifest_sha256": "bbfefffdb6d4c2bbf26a999cd4472bbe6d777718b389255a483dc230c9a8965c",
+        "manifest_sha256": "6f36d15053a5f0447a4fbd0e1a2719b164b0c8f921f6900f57fefae4ae84ca5b",
     },
     "mlstm-shakespeare": {
         "task": "language-model",
-        "manifest_sha256": "774231e0fc638854bb8cbf81d28e1dfb24d42f1bc44e96e3833b0f845a15b2b0",
+        "manifest_sha256": "5ef1c11c7e2da5f9dc1c8d8863599ed9a8ec1a3833da3df5e8e1140d00c81576",
     },
 }
