@@ -13,4 +13,8 @@ PRESETS = {
         "task": "language-model",
         "manifest_sha256": "5ef1c11c7e2da5f9dc1c8d8863599ed9a8ec1a3833da3df5e8e1140d00c81576",
     },
+    "peephole-shakespeare": {
+        "task": "language-model",
+        "manifest_sha256": "d10faa18cd0aa11acdd517ab717fff51e98bdfb48bbd4a43f2ec368ec834d6e5",
+    },
 }
