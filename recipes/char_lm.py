@@ -3,8 +3,8 @@
     python recipes/char_lm.py --recurrent mlstm --output runs/mlstm-shakespeare
 
 On two CPU cores shared with other work this took 18 minutes, and reached 1.4447 nats a character on the last tenth of
-tiny_shakespeare; the best epoch was chosen on the first twentieth. nanoGPT's transformer of 10.7 million weights reaches
-1.4697, this model has 1.9 million. MODEL_CARDS.md has the other architectures under the same protocol.
+tiny_shakespeare; the best epoch was chosen on the first twentieth. nanoGPT's transformer of 10.7 million weights
+reaches 1.4697, this model has 1.9 million. MODEL_CARDS.md has the other architectures under the same protocol.
 """
 
 import argparse
