@@ -14,6 +14,7 @@ demo: $(VENV)/installed
 	@$(BIN)/zoo list $(QUIETLY)
 	@echo
 	$(BIN)/zoo generate mlstm-shakespeare --prompt "ROMEO:" --length 400 --temperature 0.8 --seed 1 $(QUIETLY)
+	$(BIN)/zoo generate mlstm-linux --prompt "static int " --length 400 --temperature 0.5 --seed 1 $(QUIETLY)
 
 test: $(VENV)/installed-test
 	$(BIN)/ruff check .

@@ -9,6 +9,10 @@ PRESETS = {
         "task": "language-model",
         "manifest_sha256": "6f36d15053a5f0447a4fbd0e1a2719b164b0c8f921f6900f57fefae4ae84ca5b",
     },
+    "mlstm-linux": {
+        "task": "language-model",
+        "manifest_sha256": "2f3cb8ff39c850f2116963cdf273d39564a15afc8f10cb9089019bdb11f219c2",
+    },
     "mlstm-shakespeare": {
         "task": "language-model",
         "manifest_sha256": "5ef1c11c7e2da5f9dc1c8d8863599ed9a8ec1a3833da3df5e8e1140d00c81576",
