@@ -68,3 +68,10 @@ def test_presets_know_every_checkpoint():
     for name, preset in PRESETS.items():
         manifest = (ship.ROOT / "checkpoints" / name / "manifest.json").read_bytes()
         assert hashlib.sha256(manifest).hexdigest() == preset["manifest_sha256"]
+
+
+def test_the_recipe_claims_what_its_checkpoint_reached():
+    training = zoo.info("mlstm-shakespeare")
+    figure = training["metrics"][0]["figures"]["nats_per_character"]
+    claim = (ship.ROOT / "recipes" / "char_lm.py").read_text().split('"""')[1]
+    assert f"reached {figure:.4f} nats" in claim and f"took {training['training']['minutes']:.0f} minutes" in claim
