@@ -17,6 +17,10 @@ PRESETS = {
         "task": "language-model",
         "manifest_sha256": "5ef1c11c7e2da5f9dc1c8d8863599ed9a8ec1a3833da3df5e8e1140d00c81576",
     },
+    "mlstm-shakespeare-large": {
+        "task": "language-model",
+        "manifest_sha256": "dd3a28b13df01b4c4e25dd7f95847f8ddb0ea9131a1b9231d89928ce6968f42f",
+    },
     "peephole-shakespeare": {
         "task": "language-model",
         "manifest_sha256": "d10faa18cd0aa11acdd517ab717fff51e98bdfb48bbd4a43f2ec368ec834d6e5",
