@@ -4,10 +4,14 @@ import hashlib
 import socket
 from pathlib import Path
 
+import numpy as np
+
 from zoo.errors import ZooError
+from zoo.rows import rows
 from zoo.text_files import read_text
 
 SHAKESPEARE_HOST = "raw.githubusercontent.com"
+IMDB_HOST = "ai.stanford.edu"
 
 
 def corpus(path=None, manual_dir=None):
@@ -38,6 +42,64 @@ def split(text, validation=0.05, test=0.1):
     return text[start:end], text[:start], text[end:]
 
 
+def reviews(paths, text_column, tokenizer, seed, held_back=0.01):
+    """Reviews to train a language model on, one after another in a random order.
+
+    Args:
+        paths: files with the reviews; None for TFDS `imdb_reviews`.
+        text_column: where they are in these.
+        tokenizer: a `ByteTokenizer`, which prepares them.
+        seed: of the order.
+        held_back: fraction of the reviews in the validation part, and again in the test part.
+
+    Returns:
+        uint8 arrays for training, validation and test, and a dict with `name`, `sha256` (of all bytes in the order of
+        the files), and the numbers of reviews and bytes.
+    """
+    texts = [row.text for path in paths or [] for row in rows(path, text_column, label_column=None)]
+    if not paths:
+        texts = _imdb_reviews()
+    documents = [tokenizer.encode_document(text).astype("uint8") for text in texts]
+    order = np.random.default_rng(seed).permutation(len(documents))
+    count = max(1, int(held_back * len(documents)))
+    if len(documents) < 3:
+        raise ValueError(f"{len(documents)} reviews are too few: one is for validation and one for the final figure.")
+    parts = (order[2 * count :], order[:count], order[count : 2 * count])
+    train, validation, test = (np.concatenate([documents[i] for i in part]) for part in parts)
+    digest = hashlib.sha256()
+    for document in documents:
+        digest.update(document)
+    record = {
+        "name": ", ".join(path.name for path in paths) if paths else "imdb_reviews",
+        "sha256": digest.hexdigest(),
+        "reviews": len(documents),
+        "held back": count,
+        "bytes": sum(map(len, documents)),
+    }
+    return train, validation, test, record
+
+
+def _imdb_reviews():
+    """The reviews of TFDS `imdb_reviews` without those of its test split."""
+    try:
+        import tensorflow_datasets as tfds
+    except ImportError as error:
+        raise ZooError(f"imdb_reviews comes by tensorflow-datasets ({error}). Or give files with --data.") from None
+    builder = tfds.builder("imdb_reviews")
+    if not builder.data_path.exists():
+        _check_network(IMDB_HOST, "imdb_reviews is not prepared yet", "Give files with --data.")
+        try:
+            builder.download_and_prepare()
+        except Exception as error:  # it has many kinds, without a common base
+            raise ZooError(f"TensorFlow Datasets could not prepare imdb_reviews: {error}") from error
+
+    def texts(split):
+        return [example["text"].decode() for example in tfds.as_numpy(builder.as_dataset(split=split))]
+
+    test = set(texts("test"))
+    return texts("train") + [text for text in texts("unsupervised") if text not in test]
+
+
 def _tiny_shakespeare(manual_dir):
     try:
         import tensorflow_datasets as tfds
@@ -51,7 +113,8 @@ def _tiny_shakespeare(manual_dir):
         if manual_dir is not None and not (manual_dir / "input.txt").is_file():
             raise FileNotFoundError(f"There is no input.txt in --manual-dir {manual_dir}.")
         if manual_dir is None:
-            _check_network()
+            advice = "Put its input.txt into a folder and name that with --manual-dir, or train on a file with --text."
+            _check_network(SHAKESPEARE_HOST, "tiny_shakespeare is not prepared yet", advice)
         try:
             builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=manual_dir))
         except Exception as error:  # it has many kinds, without a common base
@@ -60,11 +123,8 @@ def _tiny_shakespeare(manual_dir):
     return b"".join(example["text"] for part in parts for example in part).decode()
 
 
-def _check_network():
+def _check_network(host, what, advice):
     try:
-        socket.create_connection((SHAKESPEARE_HOST, 443), timeout=5).close()
+        socket.create_connection((host, 443), timeout=5).close()
     except OSError:
-        raise ConnectionError(
-            f"tiny_shakespeare is not prepared yet and {SHAKESPEARE_HOST} cannot be reached. Put its input.txt into a "
-            "folder and give that with --manual-dir, or train on your own file with --text."
-        ) from None
+        raise ConnectionError(f"{what} and {host} cannot be reached. {advice}") from None

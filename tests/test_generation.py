@@ -383,3 +383,33 @@ def test_the_compiled_loop_sees_new_weights(name):
         model.set_weights(old)
     assert after[0] == other.generate("abc", length=50, temperature=0) != before[0]
     assert after[1] == other.score("abcdef").nats != before[1]
+
+
+@pytest.mark.parametrize("name", ["rnn", "gru, two layers", "lstm", "mlstm, two layers, weight normalization"])
+def test_clamped_units_keep_their_values(name):
+    model = make(name)
+    clamp = {3: 2.0, 7: -1.5}
+    step, state = step_of(model), model.initial_state(1)
+    expected = []
+    for token in (model.tokenizer.start_id, *model.tokenizer.encode("abc"), *[None] * 12):
+        if token is None:
+            logits[:, model.tokenizer.unknown_id] = -np.inf  # noqa: F821
+            token = int(likeliest(logits)[0])  # noqa: F821
+            expected.append(token)
+        logits, state = step(np.array([token], "int32"), state)
+        logits = np.array(ops.convert_to_numpy(logits))
+        last = np.array(ops.convert_to_numpy(state[-1][-1]))
+        last[:, list(clamp)] = list(clamp.values())
+        if len(state[-1]) == 1:  # what is held is what the softmax sees
+            logits = last @ ops.convert_to_numpy(model.output_layer.kernel) + ops.convert_to_numpy(
+                model.output_layer.bias
+            )
+        state = (*state[:-1], (*state[-1][:-1], last))
+    text = model.generate("abc", length=12, temperature=0, clamp=clamp)
+    assert text == model.tokenizer.decode(expected) != model.generate("abc", length=12, temperature=0)
+
+
+@pytest.mark.parametrize("clamp", [{12: 1.0}, {-1: 1.0}, {"a": 1.0}, {1.5: 1.0}, {0: np.nan}, {0: np.inf}])
+def test_impossible_clamps(clamp):
+    with pytest.raises(ValueError, match="`clamp`"):
+        make().generate("a", length=1, clamp=clamp)

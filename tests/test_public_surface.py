@@ -1,16 +1,26 @@
 """What users can rely on: the public names and the arguments they take. A change here is a change for them."""
 
 import inspect
+import re
 
 import zoo
 
 SURFACE = """
+zoo.finetune(base, data, text_column='text', label_column='label', *, output, validation=0.1, bad_rows='error', \
+pooling=('last', 'max', 'mean'), hidden_units=0, dropout=0.2, recurrent_dropout=0.0, head_dropout=0.3, \
+class_weights=None, longest=1024, batch_tokens=16384, epochs=6, patience=2, learning_rate=0.001, layer_decay=0.5, \
+unfreeze_epochs=0.0, average=0.99, seed=1, dtype='float16', checkpoint_minutes=5.0, command=None, report=<print>)
 zoo.info(name)
 zoo.list_models(pattern='*', task=None)
 zoo.load(name)
 zoo.save(model, folder, manifest=None, dtype='float32')
-zoo.models.LanguageModel.generate(prompt='', length=400, temperature=1.0, top_k=None, top_p=None, seed=None, stop=None)
-zoo.models.LanguageModel.stream(prompt='', length=400, temperature=1.0, top_k=None, top_p=None, seed=None, stop=None)
+zoo.models.Classifier.classify(texts, batch_size=64, progress=None)
+zoo.models.Classifier.trace(text)
+zoo.models.LanguageModel.features(texts, batch_size=64, progress=None)
+zoo.models.LanguageModel.generate(prompt='', length=400, temperature=1.0, top_k=None, top_p=None, seed=None, \
+stop=None, clamp=None)
+zoo.models.LanguageModel.stream(prompt='', length=400, temperature=1.0, top_k=None, top_p=None, seed=None, \
+stop=None, clamp=None)
 zoo.models.LanguageModel.score(text, progress=None)
 zoo.models.LanguageModel.step(tokens, state)
 zoo.models.LanguageModel.initial_state(batch_size=1)
@@ -21,7 +31,8 @@ def signature(path):
     value = zoo
     for name in path.split(".")[1:]:
         value = getattr(value, name)
-    return f"{path}{inspect.signature(value)}".replace("(self, ", "(")
+    shown = re.sub(r"<built-in function (\w+)>", r"<\1>", str(inspect.signature(value)))
+    return f"{path}{shown}".replace("(self, ", "(")
 
 
 def test_signatures():
@@ -32,6 +43,7 @@ def test_names():
     assert set(zoo.__all__) == {
         "checkpoint",
         "errors",
+        "finetune",
         "info",
         "layers",
         "list_models",

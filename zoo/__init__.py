@@ -2,6 +2,7 @@
 
 from zoo import checkpoint, errors, layers, models, samplers, streams, tokenizers, training
 from zoo.checkpoint import save
+from zoo.finetuning import finetune
 from zoo.loading import info, list_models, load
 
 __version__ = "0.1.0"
@@ -9,6 +10,7 @@ __version__ = "0.1.0"
 __all__ = [
     "checkpoint",
     "errors",
+    "finetune",
     "info",
     "layers",
     "list_models",

@@ -4,7 +4,8 @@ Everything else in the zoo is written once, in `keras.ops`.
 """
 
 import keras
-from keras import ops
+import numpy as np
+from keras import ops, tree
 
 
 def tanh(x):
@@ -82,7 +83,7 @@ def compiled(function, variables):
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        return tf.function(function, jit_compile=True)
+        return _by_shape(lambda: tf.function(lambda *arguments: function(*arguments), jit_compile=True))
     if keras.backend.backend() == "jax":
         import jax
 
@@ -128,7 +129,6 @@ def _averaged(averages, values, iterations, momentum):
 def _tensorflow_step(model, optimizer, loss_function, averages, momentum, jit_compile):
     import tensorflow as tf
 
-    @tf.function(jit_compile=jit_compile)
     def step(batch, carry):
         with tf.GradientTape() as tape:
             loss, carry = loss_function(batch, carry)
@@ -138,7 +138,21 @@ def _tensorflow_step(model, optimizer, loss_function, averages, momentum, jit_co
             average.assign(value)
         return loss, carry
 
-    return step, lambda: None
+    compiled_step = _by_shape(lambda: tf.function(lambda *arguments: step(*arguments), jit_compile=jit_compile))
+    return compiled_step, lambda: None
+
+
+def _by_shape(make):
+    """One function for each shape of the arguments; of a single one that sees many, TensorFlow would complain."""
+    functions = {}
+
+    def call(*arguments):
+        shapes = tuple(None if x is None else np.shape(x) for x in tree.flatten(arguments))
+        if shapes not in functions:
+            functions[shapes] = make()
+        return functions[shapes](*arguments)
+
+    return call
 
 
 def _jax_step(model, optimizer, loss_function, averages, momentum):

@@ -28,7 +28,10 @@ def card(name, config, manifest, size):
 
 
 def _usage(name, task):
-    line = {"language-model": 'print(model.generate("The ", length=400, temperature=0.8, seed=1))'}[task]
+    line = {
+        "language-model": 'print(model.generate("The ", length=400, temperature=0.8, seed=1))',
+        "text-classification": 'print(model.classify("I want my two hours back."))',
+    }[task]
     return f'```python\nimport zoo\n\nmodel = zoo.load("{name}")\n{line}\n```'
 
 

@@ -1,13 +1,21 @@
 """The command `zoo`."""
 
 import argparse
+import functools
 import json
+import shlex
 import sys
 import time
 from pathlib import Path
 
 import zoo
+from zoo import converters
+from zoo.bulk import classify_file
+from zoo.evaluation import evaluate
+from zoo.rows import rows
 from zoo.text_files import read_text
+
+CONVERTERS = {"openai-mlstm": converters.openai_mlstm}
 
 
 def main(argv=None):
@@ -55,11 +63,49 @@ def _parser():
     add("--top-p", type=float, help="draw among the likeliest tokens that have this probability together")
     add("--seed", type=int, help="the same seed gives the same text")
     add("--stop", action="append", help="end before this text; may be given more than once")
+    add("--clamp", action="append", default=[], metavar="UNIT=VALUE", help="hold a unit; may be given more than once")
 
-    add = command("evaluate", _evaluate, "measure how well a language model predicts a text")
+    table = ".csv, .tsv or .jsonl file; .gz and .xz too"
+    add = command("classify", _classify, "label texts")
     add("model", help=model)
-    add("--text", required=True, type=Path, help="UTF-8 file; .gz and .xz too")
+    add("text", nargs="*", help="texts to label")
+    add("--file", type=Path, help=f"label every row of a {table}")
+    add("--text-column", default="text", help="column of the file with the text (default: text)")
+    add("--output", type=Path, help="where to write the rows of the file with their labels: .csv, .tsv or .jsonl")
+    add("--bad-rows", choices=("error", "skip"), default="error", help="what to do about rows without text")
+    add("--json", action="store_true", help="print JSON, with the probability of every label")
+
+    add = command("trace", _trace, "show what a classifier thinks after every character or token of a text")
+    add("model", help=model)
+    add("text")
+    add("--html", type=Path, help="write a page instead of printing colours")
+    add("--png", type=Path, help="write a picture instead")
+
+    add = command("finetune", _finetune, "turn a pretrained model into a classifier of your own")
+    add("model", help=model)
+    add("--data", required=True, type=Path, help=table)
+    add("--text-column", default="text", help="column with the text (default: text)")
+    add("--label-column", default="label", help="column with the label (default: label)")
+    add("--output", required=True, type=Path, help="folder of the new model; interrupted, the same command goes on")
+    add("--epochs", type=int, default=6)
+    add("--learning-rate", type=float, default=1e-3)
+    add("--class-weights", choices=("balanced",), help="let every label count alike, however rare")
+    add("--bad-rows", choices=("error", "skip"), default="error", help="what to do about rows without text or label")
+    add("--seed", type=int, default=1)
+
+    add = command("convert", _convert, "make a checkpoint of weights that others have published")
+    add("layout", choices=tuple(CONVERTERS), help="openai-mlstm: the fifteen arrays of the sentiment neuron")
+    add("source", type=Path, help="folder or file of the weights")
+    add("output", type=Path, help="folder of the checkpoint")
+    add("--dtype", choices=("float16", "float32"), default="float32", help="type of the weights on disk")
+
+    add = command("evaluate", _evaluate, "measure a language model on a text, or a classifier on labelled texts")
+    add("model", help=model)
+    add("--text", type=Path, help="for language models: UTF-8 file; .gz and .xz too")
     add("--last", type=float, default=1.0, help="only the last part of the text, such as 0.1 for its last tenth")
+    add("--data", type=Path, help=f"for classifiers: {table}")
+    add("--text-column", default="text", help="column with the text (default: text)")
+    add("--label-column", default="label", help="column with the label (default: label)")
     add("--json", action="store_true", help="print JSON")
     return parser
 
@@ -101,33 +147,112 @@ def _generate(options):
         options.top_p,
         options.seed,
         options.stop,
+        _clamp(options.clamp),
     ):
         print(piece, end="", flush=True)
     print()
 
 
+def _classify(options):
+    if bool(options.text) == bool(options.file) or bool(options.file) != bool(options.output):
+        raise ValueError("Give texts to label; or --file, with --output.")
+    model = _load(options.model, "text-classification")
+    if options.file:
+        bad = (lambda error: print(f"zoo: skipped: {error}", file=sys.stderr)) if options.bad_rows == "skip" else None
+        progress = (lambda n: print(f"\r{n:,} rows", end="", file=sys.stderr, flush=True)) if _watched() else None
+        count = classify_file(
+            model, options.file, options.output, options.text_column, bad, str(options.model), progress
+        )
+        print(f"{count:,} rows in {options.output}")
+        return
+    for text, result in zip(options.text, model.classify(options.text)):
+        if options.json:
+            print(json.dumps({"text": text, **result._asdict()}, ensure_ascii=False))
+        else:
+            print(f"{result.label}  {result.probability:.4f}  {text}")
+
+
+def _trace(options):
+    trace = _load(options.model, "text-classification").trace(options.text)
+    if options.html:
+        trace.to_html(options.html)
+    if options.png:
+        trace.plot(options.png)
+    if not (options.html or options.png):
+        print(trace)
+
+
+def _finetune(options):
+    zoo.finetune(
+        options.model,
+        options.data,
+        options.text_column,
+        options.label_column,
+        output=options.output,
+        epochs=options.epochs,
+        learning_rate=options.learning_rate,
+        class_weights=options.class_weights,
+        bad_rows=options.bad_rows,
+        seed=options.seed,
+        command=_finetune_command(options),
+        report=functools.partial(print, flush=True),
+    )
+    print(f'zoo classify {options.output} "..."')
+
+
+def _finetune_command(options):
+    words = ["zoo", "finetune", options.model, "--data", options.data.name, "--text-column", options.text_column]
+    words += ["--label-column", options.label_column, "--epochs", options.epochs]
+    words += ["--learning-rate", options.learning_rate, "--bad-rows", options.bad_rows, "--seed", options.seed]
+    words += ["--class-weights", options.class_weights] if options.class_weights else []
+    return shlex.join([*map(str, words), "--output", options.output.name])
+
+
+def _convert(options):
+    zoo.save(CONVERTERS[options.layout](options.source), options.output, dtype=options.dtype)
+
+
+def _clamp(words):
+    try:
+        return {int(unit): float(value) for unit, value in (word.split("=") for word in words)}
+    except ValueError:
+        raise ValueError(f"`--clamp` wants UNIT=VALUE, such as 12=2.0. Received: {' '.join(words)}") from None
+
+
 def _evaluate(options):
+    if bool(options.text) == bool(options.data):
+        raise ValueError("Give --text for a language model, or --data for a classifier.")
+    start = time.monotonic()
+    figures = _evaluate_labels(options) if options.data else _evaluate_text(options)
+    figures["seconds"] = round(time.monotonic() - start, 2)
+    if options.json:
+        print(json.dumps(figures))
+        return
+    for key, value in figures.items():
+        print(f"{key:20} {value:.4f}" if isinstance(value, float) else f"{key:20} {value}")
+
+
+def _evaluate_labels(options):
+    model = _load(options.model, "text-classification")
+    progress = (lambda n: print(f"\r{n:,} rows", end="", file=sys.stderr, flush=True)) if _watched() else None
+    return evaluate(model, rows(options.data, options.text_column, options.label_column), progress)
+
+
+def _evaluate_text(options):
     if not 0 < options.last <= 1:
         raise ValueError(f"`--last` must be above 0 and at most 1. Received: {options.last}")
     text = read_text(options.text)
     text = text[int(len(text) * (1 - options.last)) :]
     if not text:
         raise ValueError(f"There is nothing to evaluate: {options.text} is empty.")
-    model = _load(options.model, "language-model")
-    start = time.monotonic()
-    score = model.score(text, progress=_progress if sys.stderr.isatty() else None)
-    figures = {
+    score = _load(options.model, "language-model").score(text, progress=_progress if _watched() else None)
+    return {
         "nats_per_character": score.nats_per_character,
         "bits_per_character": score.bits_per_character,
+        "bits_per_byte": score.bits_per_byte,
         "perplexity": score.perplexity,
         "characters": score.characters,
-        "seconds": round(time.monotonic() - start, 2),
     }
-    if options.json:
-        print(json.dumps(figures))
-    else:
-        for key, value in figures.items():
-            print(f"{key:20} {value:.4f}" if isinstance(value, float) else f"{key:20} {value:,}")
 
 
 def _load(name, task):
@@ -135,6 +260,10 @@ def _load(name, task):
     if model.task != task:
         raise ValueError(f"{name} is a model for {model.task}; this command wants one for {task}.")
     return model
+
+
+def _watched():
+    return sys.stderr.isatty()
 
 
 def _progress(done, total):

@@ -13,7 +13,7 @@ PROMPT_LIMIT = 16_384  # tokens, more than a recurrent state can be said to reme
 CHUNK = 256  # steps that one call of the compiled loop can take
 
 
-def generate(model, prompts, length, temperature, top_k, top_p, seed, stop, streaming=False):
+def generate(model, prompts, length, temperature, top_k, top_p, seed, stop, clamp, streaming=False):
     """Yields what a language model writes after each prompt, piece by piece; see `LanguageModel.generate`.
 
     Args:
@@ -24,10 +24,11 @@ def generate(model, prompts, length, temperature, top_k, top_p, seed, stop, stre
     """
     _check(length, seed, stop)
     samplers.check_sampling(temperature, top_k, top_p, model.tokenizer.vocabulary_size)
-    return _generate(model, prompts, length, temperature, top_k, top_p, seed, stop, streaming)
+    held = _held(clamp, model.config.units)
+    return _generate(model, prompts, length, temperature, top_k, top_p, seed, stop, held, streaming)
 
 
-def _generate(model, prompts, length, temperature, top_k, top_p, seed, stop, streaming):
+def _generate(model, prompts, length, temperature, top_k, top_p, seed, stop, held, streaming):
     stops = [stop] if isinstance(stop, str) else list(stop or [])
     if seed is None:
         seed = np.random.SeedSequence().entropy
@@ -44,7 +45,7 @@ def _generate(model, prompts, length, temperature, top_k, top_p, seed, stop, str
         forced, uniforms = np.full((CHUNK, len(rows)), -1, "int32"), np.zeros((CHUNK, len(rows)), "float32")
         for i, row in enumerate(rows):
             forced[:steps, i], uniforms[:steps, i] = row.inputs(steps)
-        tokens, token, state = loop(forced, uniforms, np.int32(steps), token, state, *settings)
+        tokens, token, state = loop(forced, uniforms, np.int32(steps), token, state, *settings, held)
         tokens = ops.convert_to_numpy(tokens)[:steps]
         yield [row.take(tokens[forced[:steps, i] < 0, i]) for i, row in enumerate(rows)]
 
@@ -100,7 +101,7 @@ def compiled_loop(model):
     return compiled(functools.partial(_loop, model), model.variables)
 
 
-def _loop(model, forced, uniforms, steps, token, state, temperature, top_k, top_p):
+def _loop(model, forced, uniforms, steps, token, state, temperature, top_k, top_p, held):
     """Reads or writes `steps` tokens.
 
     Each step reads the token before, updates the state and yields the next token: `forced` where that is not
@@ -112,12 +113,13 @@ def _loop(model, forced, uniforms, steps, token, state, temperature, top_k, top_
         uniforms: float32 `(CHUNK, batch)`.
         token: int32 `(batch,)`.
         temperature: scalar, or None for the likeliest token.
+        held: None, or values for the last state of the last layer, `(units,)`, NaN for those that are free.
 
     Returns:
         The tokens `(CHUNK, batch)`, of which the first `steps` count; the last token and the last state.
     """
-    embeddings = ops.convert_to_tensor(model.embedding.embeddings)
-    first, *others = model.recurrent
+    embeddings = ops.convert_to_tensor(model.encoder.embedding.embeddings)
+    first, *others = model.encoder.recurrent
     recurrence, tables, first_weights = first.recurrence(embeddings[None])
     unknown = model.tokenizer.unknown_id
 
@@ -128,6 +130,9 @@ def _loop(model, forced, uniforms, steps, token, state, temperature, top_k, top_
             _, projected, weights = layer.recurrence(new_state[-1][0][None])
             projected = tuple(p[0] for p in projected)
             new_state.append(recurrence.forward(states[0], states, projected, weights)[0])
+        if held is not None:
+            *before, last = new_state[-1]
+            new_state[-1] = (*before, ops.where(ops.isnan(held), last, held))
         return tuple(new_state)
 
     def next_token(hidden, uniform):
@@ -150,6 +155,19 @@ def _loop(model, forced, uniforms, steps, token, state, temperature, top_k, top_
     start = ops.zeros((), "int32"), token, state, ops.zeros_like(forced)
     _, token, state, tokens = ops.while_loop(lambda step, *_: step < steps, body, start)
     return tokens, token, state
+
+
+def _held(clamp, units):
+    if not clamp:
+        return None
+    held = np.full(units, np.nan, "float32")
+    for unit, value in clamp.items():
+        if isinstance(unit, bool) or not isinstance(unit, numbers.Integral) or not 0 <= unit < units:
+            raise ValueError(f"`clamp` names units by numbers from 0 to {units - 1}. Received: {unit!r:.100}")
+        if not np.isfinite(value):
+            raise ValueError(f"`clamp` must give finite values. Received: clamp={{{unit}: {value!r}}}")
+        held[unit] = value
+    return held
 
 
 def _check(length, seed, stop):

@@ -6,8 +6,8 @@ import numpy as np
 class Streams:
     """Cuts a sequence of tokens into parallel streams and these into batches.
 
-    Row i of every batch goes on where row i of the batch before ended. Each epoch begins at another offset, the same
-    for the same seed and epoch.
+    Row i of every batch goes on where row i of the batch before ended. Each pass through the tokens begins at another
+    offset, the same for the same seed.
 
     Args:
         tokens: int array `(tokens,)`.
@@ -15,6 +15,8 @@ class Streams:
         steps: timesteps of a batch.
         seed: integer.
         unit: what a token is called in the log.
+        parts: an epoch reads one of so many parts of every stream, the next the next one: more epochs, so more
+            validations, for one pass through a large corpus.
 
     Calling with an epoch gives a sequence of batches `(inputs, targets)`, int32 `(batch_size, steps)` each, the
     targets one token ahead.
@@ -29,8 +31,8 @@ class Streams:
     ([[1, 1, 1, 1, 1], [1, 1, 1, 1, 1]], [50, 50, 50, 50, 50])
     """
 
-    def __init__(self, tokens, batch_size, steps, seed=0, unit="tokens"):
-        needed = batch_size * (2 * steps + 1)
+    def __init__(self, tokens, batch_size, steps, seed=0, unit="tokens", parts=1):
+        needed = batch_size * ((parts + 1) * steps + 1)
         if len(tokens) < needed:
             raise ValueError(
                 f"The corpus has {len(tokens):,} {unit}; {batch_size} streams of windows of {steps} need at least "
@@ -38,16 +40,17 @@ class Streams:
             )
         length = len(tokens) // batch_size
         self.streams = np.reshape(tokens[: batch_size * length], (batch_size, length))
-        self.steps, self.seed, self.unit = steps, seed, unit
+        self.steps, self.seed, self.unit, self.parts = steps, seed, unit, parts
         self.size = batch_size * steps
 
     def __call__(self, epoch):
-        offset = int(np.random.default_rng([self.seed, epoch]).integers(self.steps))
+        whole, part = divmod(epoch, self.parts)
+        offset = int(np.random.default_rng([self.seed, whole]).integers(self.steps)) + part * len(self) * self.steps
         return _Batches(self.streams[:, offset:], self.steps, len(self))
 
     def __len__(self):
         """Batches in every epoch."""
-        return (self.streams.shape[1] - 1) // self.steps - 1
+        return ((self.streams.shape[1] - 1) // self.steps - 1) // self.parts
 
 
 class _Batches:

@@ -1,8 +1,9 @@
-"""Text to token ids and back: bytes, or the characters of a corpus.
+"""Text to token ids and back: bytes, the characters of a corpus, or subwords (`zoo.subwords`).
 
 A tokenizer has `vocabulary_size`, `unknown_id` (None where no input is unknown), `start_id` (what stands before the
 first token of a text: a newline, or the first token if there is none), `encode(text) -> int32 array`,
 `decode(ids) -> str`, `decoder()` for text that arrives piece by piece, and `to_json()`; `from_json` reads it back.
+`encode_document(text)` encodes a whole text, prepared as those were that the model has learnt from.
 """
 
 import codecs
@@ -11,6 +12,9 @@ from functools import cached_property
 
 import numpy as np
 
+from zoo.subwords import SubwordTokenizer
+from zoo.text_preparation import PREPARATIONS, checked, without_surrogates
+
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -18,9 +22,14 @@ REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 class ByteTokenizer:
     """UTF-8 bytes: 256 tokens, and no input is unknown. A lone surrogate becomes U+FFFD.
 
+    Args:
+        preparation: of whole documents, a key of `zoo.text_preparation.PREPARATIONS`.
+
     >>> ByteTokenizer().encode("né").tolist()
     [110, 195, 169]
     """
+
+    preparation: str = "plain"
 
     kind = "bytes"
     vocabulary_size = 256
@@ -28,8 +37,11 @@ class ByteTokenizer:
     start_id = ord("\n")
 
     def encode(self, text):
-        text = _checked(text)
-        return np.frombuffer(_without_surrogates(text).encode(), dtype=np.uint8).astype(np.int32)
+        text = checked(text)
+        return np.frombuffer(without_surrogates(text).encode(), dtype=np.uint8).astype(np.int32)
+
+    def encode_document(self, text):
+        return self.encode(PREPARATIONS[self.preparation](checked(text)))
 
     def decode(self, ids):
         """Text of the ids; what is not UTF-8 becomes U+FFFD."""
@@ -41,7 +53,9 @@ class ByteTokenizer:
         return lambda ids, final=False: incremental.decode(bytes(np.asarray(ids, dtype=np.uint8)), final)
 
     def to_json(self):
-        return {"kind": self.kind}
+        return (
+            {"kind": self.kind} if self.preparation == "plain" else {"kind": self.kind, "preparation": self.preparation}
+        )
 
 
 @dataclass(frozen=True)
@@ -73,7 +87,7 @@ class CharacterTokenizer:
     @classmethod
     def of(cls, corpus, unknown="replace"):
         """The tokenizer of a corpus, its characters in the order of their code points."""
-        return cls("".join(sorted(set(_without_surrogates(corpus)) - {REPLACEMENT})), unknown)
+        return cls("".join(sorted(set(without_surrogates(corpus)) - {REPLACEMENT})), unknown)
 
     @property
     def vocabulary_size(self):
@@ -91,7 +105,7 @@ class CharacterTokenizer:
         return table
 
     def encode(self, text):
-        codes = _codes(_checked(text))
+        codes = _codes(checked(text))
         ids = self._ids[np.minimum(codes, len(self._ids) - 1)]
         if self.unknown == "error" and (ids == 0).any():
             position = int(np.argmax(ids == 0))
@@ -100,6 +114,8 @@ class CharacterTokenizer:
                 f"{len(self.characters)} characters that the model knows. Remove it, or use unknown='replace'."
             )
         return ids
+
+    encode_document = encode
 
     def decode(self, ids):
         known = REPLACEMENT + self.characters
@@ -115,7 +131,9 @@ class CharacterTokenizer:
 def from_json(record):
     """The tokenizer of a `to_json` record that the checkpoint's schema has accepted."""
     if record["kind"] == ByteTokenizer.kind:
-        return ByteTokenizer()
+        return ByteTokenizer(record.get("preparation", "plain"))
+    if record["kind"] == SubwordTokenizer.kind:
+        return SubwordTokenizer(record["merges"], record["lowercase"], record["preparation"])
     return CharacterTokenizer(record["characters"], record["unknown"])
 
 
@@ -123,27 +141,16 @@ def _codes(text):
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.int64)
 
 
-def _without_surrogates(text):
-    try:
-        text.encode()
-        return text
-    except UnicodeEncodeError:
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-
-
-def _checked(text):
-    if not isinstance(text, str):
-        raise TypeError(f"`text` must be a str. Received: {text!r:.100} of type {type(text).__name__}")
-    return text
-
-
 SCHEMA = {
     "type": "object",
     "required": ["kind"],
     "additionalProperties": False,
     "properties": {
-        "kind": {"enum": [ByteTokenizer.kind, CharacterTokenizer.kind]},
+        "kind": {"enum": [ByteTokenizer.kind, CharacterTokenizer.kind, SubwordTokenizer.kind]},
         "characters": {"type": "string", "minLength": 1, "maxLength": 1_000_000},
         "unknown": {"enum": ["replace", "error"]},
+        "preparation": {"enum": list(PREPARATIONS)},
+        "merges": {"type": "array", "maxItems": 1_000_000, "items": {"type": "string", "maxLength": 1000}},
+        "lowercase": {"type": "boolean"},
     },
 }  # of tokenizer.json

@@ -12,10 +12,11 @@ from typing import NamedTuple
 
 from zoo import stored_weights, strict_json, tokenizers
 from zoo.errors import CorruptCheckpoint, IncompatibleCheckpoint, UnsafeCheckpoint
+from zoo.models.classifier import Classifier
 from zoo.models.language_model import LanguageModel
 
 FORMAT_VERSION = 1
-MODELS = {model.task: model for model in (LanguageModel,)}
+MODELS = {model.task: model for model in (LanguageModel, Classifier)}
 FILES = ("config.json", "tokenizer.json", "model.safetensors", "README.md")
 LARGEST = {  # bytes
     "config.json": 2**16,

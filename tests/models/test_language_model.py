@@ -198,7 +198,7 @@ def test_each_dropout_acts_in_training_alone(option):
 @pytest.mark.parametrize("option", ["dropout", "embedding_dropout"])
 def test_dropout_has_one_mask_for_all_timesteps(option, monkeypatch):
     model = make("rnn", units=40, embedding_size=40, **{option: 0.5})
-    layer, seen = getattr(model, option), []
+    layer, seen = getattr(model.encoder, option), []
     call = layer.call
     monkeypatch.setattr(layer, "call", lambda *a, **k: seen.append(call(*a, **k)) or seen[-1])
     model.forward(TOKENS, model.initial_state(2), training=True)

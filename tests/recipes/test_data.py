@@ -1,5 +1,6 @@
 import gzip
 import hashlib
+import json
 import lzma
 import socket
 import sys
@@ -11,6 +12,8 @@ import pytest
 
 from recipes import data
 from zoo.errors import ZooError
+from zoo.text_preparation import prepared_review
+from zoo.tokenizers import ByteTokenizer
 
 TEXT = "Ein Käfer\r\nsaß auf 👩 dem Ast.\n"
 
@@ -104,3 +107,50 @@ def test_without_tensorflow_datasets(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
     with pytest.raises(ZooError, match="comes by tensorflow-datasets.*give a file with --text"):
         data.corpus()
+
+
+REVIEWS = [f"Review {i}:<br />fine &amp; dandy " + "so so " * i for i in range(300)]
+
+
+def write_reviews(path, texts):
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    return path
+
+
+def documents(array):
+    return sorted("\n " + part for part in bytes(array).decode().split("\n ")[1:])
+
+
+def test_reviews_are_prepared_and_each_is_in_one_part(tmp_path):
+    files = [write_reviews(tmp_path / "a.jsonl", REVIEWS[:200]), write_reviews(tmp_path / "b.jsonl", REVIEWS[200:])]
+    *parts, record = data.reviews(files, "text", ByteTokenizer("review"), seed=1)
+    found = [documents(part) for part in parts]
+    assert [len(part) for part in found] == [294, 3, 3]
+    assert sorted(sum(found, [])) == sorted(prepared_review(text) for text in REVIEWS)
+    everything = "".join(prepared_review(text) for text in REVIEWS).encode()
+    digest = hashlib.sha256(everything).hexdigest()
+    names = {"name": "a.jsonl, b.jsonl", "reviews": 300, "held back": 3}
+    assert record == {**names, "sha256": digest, "bytes": len(everything)}
+    again = data.reviews(files, "text", ByteTokenizer("review"), seed=1)
+    other = data.reviews(files, "text", ByteTokenizer("review"), seed=2)
+    assert all(np.array_equal(a, b) for a, b in zip(parts, again))
+    assert documents(other[2]) != found[2]
+
+
+def test_too_few_reviews(tmp_path):
+    with pytest.raises(ValueError, match="2 reviews are too few"):
+        data.reviews([write_reviews(tmp_path / "a.jsonl", REVIEWS[:2])], "text", ByteTokenizer("review"), seed=1)
+
+
+def test_imdb_reviews_without_those_of_the_test(builder, monkeypatch, no_network):
+    splits = {"train": ["a b", "c"], "unsupervised": ["d", "e f", "g"], "test": ["e f", "h"]}
+    imdb = SimpleNamespace(
+        data_path=builder.data_path, as_dataset=lambda split: [{"text": text.encode()} for text in splits[split]]
+    )
+    monkeypatch.setattr(sys.modules["tensorflow_datasets"], "builder", {"imdb_reviews": imdb}.__getitem__)
+    with pytest.raises(ConnectionError, match="imdb_reviews is not prepared yet.*--data"):
+        data.reviews(None, "text", ByteTokenizer(), seed=1)
+    builder.data_path.mkdir()
+    *parts, record = data.reviews(None, "text", ByteTokenizer(), seed=1)
+    assert sorted(b"".join(map(bytes, parts)).decode()) == sorted("a bcdg")
+    assert record["name"] == "imdb_reviews"

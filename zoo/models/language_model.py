@@ -1,7 +1,7 @@
 """A recurrent language model: text in, text out.
 
 References: Mikolov et al. 2010 (recurrent language models); Graves 2013 and Karpathy 2015 (characters, generation);
-Gal & Ghahramani 2016 (variational dropout, between the layers and inside them); Press & Wolf 2016 (tied softmax).
+Press & Wolf 2016 (tied softmax).
 """
 
 import functools
@@ -12,83 +12,33 @@ import keras
 import numpy as np
 from keras import ops
 
-from zoo import generation, layers, tokenizers
+from zoo import generation, reading, tokenizers
 from zoo.backend import compiled
+from zoo.models import encoder
+from zoo.models.encoder import Encoder, EncoderConfig
 
-RECURRENT = {
-    "rnn": layers.SimpleRNN,
-    "lstm": layers.LSTM,
-    "gru": layers.GRU,
-    "peephole": layers.PeepholeLSTM,
-    "mlstm": layers.MultiplicativeLSTM,
-}
 SCORED_AT_ONCE = 1024  # tokens
 
 
 @dataclass(frozen=True)
-class LanguageModelConfig:
+class LanguageModelConfig(EncoderConfig):
     """What a language model is made of."""
 
-    vocabulary_size: int
-    recurrent: str = "lstm"  # a key of RECURRENT
-    units: int = 512  # of each recurrent layer
-    layers: int = 1
-    embedding_size: int = 64  # must be `units` if tied
-    tied: bool = False  # whether the softmax uses the embedding's matrix
-    weight_normalization: bool = False  # mlstm only
-    forget_bias: float = 1.0  # at the start; lstm, peephole and mlstm
-    # Dropout is variational (Gal & Ghahramani 2016): one mask for all timesteps of a window.
-    embedding_dropout: float = 0.0
-    dropout: float = 0.0  # between the layers, and before the softmax
-    recurrent_dropout: float = 0.0  # of the hidden state on its way to the recurrent kernel
+    tied: bool = False  # whether the softmax uses the embedding's matrix, whose size must then be `units`
 
     def __post_init__(self):
-        if self.recurrent not in RECURRENT:
-            raise ValueError(f"`recurrent` must be one of {list(RECURRENT)}. Received: recurrent={self.recurrent!r}")
+        super().__post_init__()
         if self.tied and self.embedding_size != self.units:
             raise ValueError(
                 "A tied softmax needs `embedding_size` equal to `units`. "
                 f"Received: embedding_size={self.embedding_size}, units={self.units}"
             )
-        if self.weight_normalization and self.recurrent != "mlstm":
-            raise ValueError(f"`weight_normalization` is for recurrent='mlstm'. Received: {self.recurrent!r}")
 
     def weight_shapes(self):
-        """The name and shape of every weight, in order, without building the model."""
-        shapes = {"embedding/embeddings": (self.vocabulary_size, self.embedding_size)}
-        features, units = self.embedding_size, self.units
-        gates = {"rnn": 1, "gru": 3}.get(self.recurrent, 4) * units
-        for i in range(self.layers):
-            layer = {"kernel": (features, gates), "recurrent_kernel": (units, gates)}
-            layer["bias"] = (2, gates) if self.recurrent == "gru" else (gates,)
-            if self.recurrent == "peephole":
-                layer |= {f"{gate}_gate_peephole_weights": (units,) for gate in ("input", "forget", "output")}
-            if self.recurrent == "mlstm":
-                layer["multiplicative_kernel"] = (features, units)
-                layer["multiplicative_recurrent_kernel"] = (units, units)
-            if self.weight_normalization:
-                kernels = [name for name in layer if name.endswith("kernel")]
-                layer |= {f"{name}_gain": layer[name][-1:] for name in kernels}
-            shapes |= {f"recurrent_{i}/{name}": shape for name, shape in layer.items()}
-            features = units
+        shapes = super().weight_shapes()
         if not self.tied:
-            shapes |= {"output/kernel": (units, self.vocabulary_size), "output/bias": (self.vocabulary_size,)}
+            shapes |= {"output/kernel": (self.units, self.vocabulary_size), "output/bias": (self.vocabulary_size,)}
         return shapes
-
-
-SCHEMA = {
-    "vocabulary_size": {"type": "integer", "minimum": 1, "maximum": 1_000_000},
-    "recurrent": {"enum": list(RECURRENT)},
-    "units": {"type": "integer", "minimum": 1, "maximum": 65_536},
-    "layers": {"type": "integer", "minimum": 1, "maximum": 64},
-    "embedding_size": {"type": "integer", "minimum": 1, "maximum": 65_536},
-    "tied": {"type": "boolean"},
-    "weight_normalization": {"type": "boolean"},
-    "forget_bias": {"type": "number", "minimum": -100, "maximum": 100},
-    "embedding_dropout": {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
-    "dropout": {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
-    "recurrent_dropout": {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
-}  # of LanguageModelConfig in a checkpoint
 
 
 class Score(NamedTuple):
@@ -96,6 +46,7 @@ class Score(NamedTuple):
 
     tokens: int
     characters: int
+    bytes: int  # of the text in UTF-8
     nats: float  # in all
     log_probabilities: np.ndarray  # natural, `(tokens,)` float32
 
@@ -110,6 +61,10 @@ class Score(NamedTuple):
     @property
     def bits_per_character(self):
         return self.nats_per_character / np.log(2)
+
+    @property
+    def bits_per_byte(self):
+        return self.nats / max(self.bytes, 1) / np.log(2)
 
     @property
     def perplexity(self):
@@ -144,7 +99,7 @@ class LanguageModel(keras.Model):
 
     task = "language-model"
     config_class = LanguageModelConfig
-    schema = SCHEMA
+    schema = {**encoder.SCHEMA, "tied": {"type": "boolean"}}
 
     def __init__(self, config, tokenizer, **kwargs):
         kwargs.setdefault("name", "language_model")
@@ -156,58 +111,29 @@ class LanguageModel(keras.Model):
         self.config = config
         self.tokenizer = tokenizer
         stddev = config.embedding_size**-0.5 if config.tied else 1.0
-        self.embedding = keras.layers.ReversibleEmbedding(
-            config.vocabulary_size,
-            config.embedding_size,
-            embeddings_initializer=keras.initializers.RandomNormal(stddev=stddev),
-            name="embedding",
-        )
-        self.embedding.supports_masking = True  # Keras would warn where it serves as a tied softmax
-        # One mask for all timesteps: variational dropout. It also spares most of the random numbers.
-        self.embedding_dropout = keras.layers.Dropout(config.embedding_dropout, noise_shape=(None, 1, None))
-        self.dropout = keras.layers.Dropout(config.dropout, noise_shape=(None, 1, None))
-        options = {"return_sequences": True, "return_state": True, "recurrent_dropout": config.recurrent_dropout}
-        if config.recurrent in ("lstm", "peephole", "mlstm"):
-            options["unit_forget_bias"] = config.forget_bias
-        if config.weight_normalization:
-            options["weight_normalization"] = True
-        self.recurrent = [
-            RECURRENT[config.recurrent](config.units, name=f"recurrent_{i}", **options) for i in range(config.layers)
-        ]
+        self.encoder = Encoder(config, keras.initializers.RandomNormal(stddev=stddev), name="encoder")
         self.output_layer = None if config.tied else keras.layers.Dense(config.vocabulary_size, name="output")
         self.build()
 
     def build(self, input_shape=None):
-        self.embedding.build((None, None))
-        features = self.config.embedding_size
-        for layer in self.recurrent:
-            layer.build((None, None, features))
-            features = self.config.units
         if self.output_layer is not None:
-            self.output_layer.build((None, None, features))
+            self.output_layer.build((None, None, self.config.units))
         self.built = True
 
     def named_weights(self):
         """The weights by the names of `LanguageModelConfig.weight_shapes`, in its order."""
-        named = [("embedding", self.embedding), *((layer.name, layer) for layer in self.recurrent)]
-        if self.output_layer is not None:
-            named.append(("output", self.output_layer))
-        return {f"{name}/{v.name}": v for name, layer in named for v in layer.weights}
+        output = [] if self.output_layer is None else self.output_layer.weights
+        return {**self.encoder.named_weights(), **{f"output/{v.name}": v for v in output}}
 
     def initial_state(self, batch_size=1):
         """States of zero: for every recurrent layer a tuple of tensors `(batch_size, units)`."""
-        return tuple(tuple(layer.get_initial_state(batch_size)) for layer in self.recurrent)
+        return self.encoder.initial_state(batch_size)
 
     def forward(self, tokens, state, mask=None, training=False):
         """Logits `(batch, time, vocabulary)` of the tokens `(batch, time)` after `state`, and the new state."""
-        x = self.embedding_dropout(self.embedding(tokens), training=training)
-        new_state = []
-        for layer, layer_state in zip(self.recurrent, state):
-            x, *layer_state = layer(x, initial_state=list(layer_state), mask=mask, training=training)
-            new_state.append(tuple(layer_state))
-            x = self.dropout(x, training=training)
-        logits = self.embedding(x, reverse=True) if self.output_layer is None else self.output_layer(x)
-        return logits, tuple(new_state)
+        x, state = self.encoder(tokens, state, mask=mask, training=training)
+        logits = self.encoder.embedding(x, reverse=True) if self.output_layer is None else self.output_layer(x)
+        return logits, state
 
     def call(self, tokens, mask=None, training=False):
         return self.forward(tokens, self.initial_state(ops.shape(tokens)[0]), mask, training)[0]
@@ -241,12 +167,9 @@ class LanguageModel(keras.Model):
         if not self.config.weight_normalization:
             return self
         model = type(self)(replace(self.config, weight_normalization=False), self.tokenizer)
-        for source, target in zip(self.recurrent, model.recurrent):
-            target.set_weights(source.folded().get_weights())
-        weights = self.named_weights()
-        for name, target in model.named_weights().items():
-            if not name.startswith("recurrent_"):
-                target.assign(weights[name])
+        self.encoder.fold_into(model.encoder)
+        if self.output_layer is not None:
+            model.output_layer.set_weights(self.output_layer.get_weights())
         return model
 
     def step(self, tokens, state):
@@ -262,7 +185,9 @@ class LanguageModel(keras.Model):
         logits, state = self.forward(ops.expand_dims(ops.convert_to_tensor(tokens, "int32"), 1), state)
         return logits[:, 0], state
 
-    def generate(self, prompt="", length=400, temperature=1.0, top_k=None, top_p=None, seed=None, stop=None):
+    def generate(
+        self, prompt="", length=400, temperature=1.0, top_k=None, top_p=None, seed=None, stop=None, clamp=None
+    ):
         """Writes on from a prompt.
 
         Args:
@@ -274,13 +199,15 @@ class LanguageModel(keras.Model):
             top_p: draw among the likeliest tokens that have this probability together.
             seed: integer; the same seed gives the same text, on every backend up to rounding. None for a new one.
             stop: str or list of str: end before the first of them.
+            clamp: dict from a unit's number to the value at which it is held: of the last layer the cell state, or
+                the hidden state if there is no other, as in `features` (Radford et al. 2017, section 5).
 
         Returns:
             The new text without the prompt, str; for a list of prompts a list.
         """
-        prompts = _texts("prompt", prompt)
+        prompts = reading.checked("prompt", prompt)
         texts = [""] * len(prompts)
-        for pieces in generation.generate(self, prompts, length, temperature, top_k, top_p, seed, stop):
+        for pieces in generation.generate(self, prompts, length, temperature, top_k, top_p, seed, stop, clamp):
             texts = [text + piece for text, piece in zip(texts, pieces)]
         return texts[0] if isinstance(prompt, str) else texts
 
@@ -288,11 +215,11 @@ class LanguageModel(keras.Model):
     def generation_loop(self):
         return generation.compiled_loop(self)
 
-    def stream(self, prompt="", length=400, temperature=1.0, top_k=None, top_p=None, seed=None, stop=None):
+    def stream(self, prompt="", length=400, temperature=1.0, top_k=None, top_p=None, seed=None, stop=None, clamp=None):
         """As `generate` for one prompt, but yields the text in pieces while it is written."""
         if not isinstance(prompt, str):
             raise TypeError(f"`prompt` must be a str. Received: {prompt!r:.100}")
-        pieces = generation.generate(self, [prompt], length, temperature, top_k, top_p, seed, stop, streaming=True)
+        pieces = generation.generate(self, [prompt], length, temperature, top_k, top_p, seed, stop, clamp, True)
         return (piece for (piece,) in pieces if piece)
 
     def score(self, text, progress=None):
@@ -303,24 +230,36 @@ class LanguageModel(keras.Model):
             progress: called with the number of tokens done and in all, now and then.
 
         Returns:
-            A `Score`, with `.nats_per_token`, `.nats_per_character`, `.bits_per_character`, `.perplexity` and
-            `.log_probabilities`; for a list a list.
+            A `Score`, with `.nats_per_token`, `.nats_per_character`, `.bits_per_character`, `.bits_per_byte`,
+            `.perplexity` and `.log_probabilities`; for a list a list.
         """
         if not isinstance(text, str):
-            return [self.score(t, progress) for t in _texts("text", text)]
+            return [self.score(t, progress) for t in reading.checked("text", text)]
         tokens = self.tokenizer.encode(text)
         before = np.concatenate([[self.tokenizer.start_id], tokens])[: len(tokens)].astype("int32")
-        state, found = self.initial_state(1), []
-        for start in range(0, len(tokens), SCORED_AT_ONCE):
-            inputs, targets = (x[start : start + SCORED_AT_ONCE] for x in (before, tokens))
-            size = max(16, 1 << (len(inputs) - 1).bit_length())  # few shapes, so few compilations
-            padded = [np.pad(x, (0, size - len(inputs)))[None] for x in (inputs, targets)]
-            log_probabilities, state = self._score_some(*padded, np.arange(size)[None] < len(inputs), state)
-            found.append(ops.convert_to_numpy(log_probabilities)[0, : len(inputs)])
+        state, found, done = self.initial_state(1), [], 0
+        for (inputs, mask), (targets, _) in zip(*(reading.pieces([x], most=SCORED_AT_ONCE) for x in (before, tokens))):
+            log_probabilities, state = self._score_some(inputs, targets, mask, state)
+            found.append(ops.convert_to_numpy(log_probabilities)[mask])
+            done += mask.sum()
             if progress is not None:
-                progress(start + len(inputs), len(tokens))
+                progress(int(done), len(tokens))
         log_probabilities = np.concatenate(found) if found else np.zeros(0, "float32")
-        return Score(len(tokens), len(text), -float(log_probabilities.sum(dtype="float64")), log_probabilities)
+        size = len(text.encode("utf-8", "surrogatepass"))
+        return Score(len(tokens), len(text), size, -float(log_probabilities.sum(dtype="float64")), log_probabilities)
+
+    def features(self, texts, batch_size=64, progress=None):
+        """What the model has made of each text: its final cell states (Radford et al. 2017), for other methods.
+
+        Args:
+            texts: list of str, or one str.
+            batch_size: how many texts are read side by side.
+            progress: called with the number of texts done and in all, now and then.
+
+        Returns:
+            float32 `(texts, units)`: of the last layer the cell states, or the hidden states if it has none.
+        """
+        return reading.features(self, texts, batch_size, progress)
 
     @functools.cached_property
     def _score_some(self):
@@ -337,15 +276,6 @@ class LanguageModel(keras.Model):
     @classmethod
     def from_config(cls, config):
         return cls(LanguageModelConfig(**config["config"]), tokenizers.from_json(config["tokenizer"]))
-
-
-def _texts(name, value):
-    """A str, or a list of them, as a list."""
-    texts = list(value) if isinstance(value, (list, tuple)) else [value]
-    for text in texts:
-        if not isinstance(text, str):
-            raise TypeError(f"`{name}` must be a str, or a list of them. Received: {text!r:.100}")
-    return texts
 
 
 def _mean_loss(targets, logits):

@@ -1,0 +1,215 @@
+"""Sentiment from a language model of reviews (Radford, Jozefowicz & Sutskever 2017).
+
+python recipes/sentiment.py pretrain --data train.jsonl.xz unsupervised.jsonl.xz --output runs/mlstm-reviews
+"""
+
+import argparse
+import dataclasses
+import functools
+import io
+import shlex
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone works without installation
+
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+
+import zoo  # noqa: E402
+from recipes import data, messages  # noqa: E402
+from zoo import probing  # noqa: E402
+from zoo.atomic_files import atomic_write  # noqa: E402
+from zoo.rows import rows  # noqa: E402
+
+WARMUP = 200  # steps
+NO_RESULT = ("output", "checkpoint_minutes", "stage")  # options that do not change the weights
+
+
+def arguments(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    stages = parser.add_subparsers(required=True, dest="stage")
+    pretrain = stages.add_parser("pretrain", help="train a byte-level mLSTM language model on reviews")
+    add = pretrain.add_argument
+    add("--output", required=True, type=Path, help="folder of the run: best checkpoint, state, log, curve")
+    add("--data", nargs="+", type=Path, help=".csv, .tsv or .jsonl with the reviews; without it, TFDS imdb_reviews")
+    add("--text-column", default="text")
+    add("--units", type=int, default=512)
+    add("--embedding-size", type=int, default=64)
+    add("--dropout", type=float, default=0.0)
+    add("--batch-size", type=int, default=64)
+    add("--steps", type=int, default=128, help="timesteps of truncated back-propagation")
+    add("--parts", type=int, default=20, help="an epoch is one of so many parts of the corpus")
+    add("--epochs", type=int, default=20, help="with as many as parts, one pass through the corpus")
+    add("--learning-rate", type=float, default=2e-3, help="peak; then cosine to a hundredth")
+    add("--clip-norm", type=float, default=1.0)
+    add("--average", type=float, default=0.999, help="momentum of the moving average of the weights; 0 for none")
+    add("--seed", type=int, default=1)
+    add("--precision", choices=("float32", "mixed_bfloat16"), default="float32")
+    add("--store", choices=("float16", "float32"), default="float16", help="type of the weights on disk")
+    add("--checkpoint-minutes", type=float, default=5.0)
+    probe = stages.add_parser("probe", help="find what the states of a language model know of two labels")
+    add = probe.add_argument
+    add("model", help="name or folder of a language model")
+    add("--output", required=True, type=Path, help="folder for the features, the picture and the classifier")
+    add("--data", required=True, type=Path, help=".csv, .tsv or .jsonl with texts and labels")
+    add("--test", type=Path, help="the same, for the final figure")
+    add("--text-column", default="text")
+    add("--label-column", default="label")
+    add("--seed", type=int, default=1)
+    add("--store", choices=("float16", "float32"), default="float16", help="type of the weights on disk")
+    options = parser.parse_args(argv)
+    return options, {"pretrain": pretrain, "probe": probe}[options.stage]
+
+
+def command(options, parser):
+    """The command line that repeats this run, without what does not change its result."""
+    words = ["python", "recipes/sentiment.py", options.stage]
+    for name, value in vars(options).items():
+        if name in NO_RESULT or value == parser.get_default(name):
+            continue
+        values = [v.name if isinstance(v, Path) else str(v) for v in (value if isinstance(value, list) else [value])]
+        words += values if name == "model" else ["--" + name.replace("_", "-"), *values]
+    return shlex.join([*words, "--output", f"runs/{options.output.name}"])
+
+
+def pretrain(options, parser):
+    settings = {k: v for k, v in vars(options).items() if k not in (*NO_RESULT, "data")}
+    keras.config.set_dtype_policy(options.precision)
+    keras.utils.set_random_seed(options.seed)
+    tokenizer = zoo.tokenizers.ByteTokenizer("review")
+    zoo.training.claim_folder(options.output)
+    train, validation, test, record = data.reviews(options.data, options.text_column, tokenizer, options.seed)
+    streams = functools.partial(zoo.streams.Streams, steps=options.steps, seed=options.seed, unit="bytes")
+    batches = streams(train, options.batch_size, parts=options.parts)
+    held_back = streams(validation, min(options.batch_size, 16))
+    config = zoo.models.LanguageModelConfig(
+        vocabulary_size=tokenizer.vocabulary_size,
+        recurrent="mlstm",
+        units=options.units,
+        embedding_size=options.embedding_size,
+        dropout=options.dropout,
+        weight_normalization=True,
+    )
+    model = zoo.models.LanguageModel(config, tokenizer)
+    print(f"{model.count_params():,} weights, {len(train):,} bytes to train on", flush=True)
+    steps = options.epochs * len(batches)
+    warmup = min(WARMUP, steps // 10)
+    optimizer = keras.optimizers.Adam(
+        keras.optimizers.schedules.CosineDecay(
+            0.0, steps - warmup, alpha=0.01, warmup_target=options.learning_rate, warmup_steps=warmup
+        ),
+        beta_2=0.99,
+        global_clipnorm=options.clip_norm,
+    )
+    training = {"command": command(options, parser), "data": record, "seed": options.seed}
+    training |= zoo.training.environment()
+
+    def save(history):
+        training.update(minutes=history[-1]["minutes"], history=history)
+        zoo.save(model.folded(), options.output / "best", {"training": training}, dtype=options.store)
+
+    zoo.training.fit(
+        model,
+        optimizer,
+        model.training_loss,
+        batches,
+        functools.partial(model.mean_loss, held_back),
+        save,
+        folder=options.output,
+        epochs=options.epochs,
+        carry=model.initial_state(options.batch_size),
+        settings={**settings, "data": record},
+        average=options.average,
+        checkpoint_minutes=options.checkpoint_minutes,
+        report=functools.partial(print, flush=True),
+    )
+    keras.config.set_dtype_policy("float32")  # as whoever loads it
+    atomic_write(options.output / "held-back.txt", bytes(test))
+    score = zoo.load(options.output).score(bytes(test).decode())
+    metric = {
+        "data": f"{record['held back']} reviews of {record['name']}, held back in held-back.txt",
+        "figures": {"bits_per_byte": score.bits_per_byte},
+        "command": f"zoo evaluate {options.output.name} --text held-back.txt",
+    }
+    description = (
+        f"A language model of bytes with {config.units} units of multiplicative LSTM, trained on the reviews in "
+        f"{record['name']}."
+    )
+    zoo.checkpoint.update_manifest(options.output / "best", description=description, metrics=[metric])
+    print(f"held back: {score.bits_per_byte:.4f} bits a byte")
+
+
+def probe(options, parser):
+    """L1 logistic regression on the final cell states; what comes out is a classifier that loads like any other."""
+    model = zoo.load(options.model)
+    options.output.mkdir(parents=True, exist_ok=True)
+    features, labels, names = labelled_features(model, options.data, options)
+    if len(names) != 2:
+        raise ValueError(f"A probe tells two labels apart. Found: {names}")
+    found = probing.fit(features, labels, seed=options.seed)
+    figures = {
+        "validation_accuracy": found.validation_accuracy,
+        "units_used": found.used,
+        "best_unit": found.unit,
+        "best_unit_accuracy_in_training": found.unit_accuracy(features, labels),
+    }
+    metrics = [{"data": options.data.name, "figures": figures, "command": command(options, parser)}]
+    if options.test:
+        test_features, test_labels, _ = labelled_features(model, options.test, options)
+        figures = {
+            "accuracy": found.accuracy(test_features, test_labels),
+            "best_unit_accuracy": found.unit_accuracy(test_features, test_labels),
+        }
+        metrics.insert(0, {"data": options.test.name, "figures": figures, "command": command(options, parser)})
+    picture = options.output / f"unit-{found.unit}.png"
+    probing.histogram(picture, features[:, found.unit], labels, names, found.threshold)
+    shared = {f.name: getattr(model.config, f.name) for f in dataclasses.fields(zoo.models.encoder.EncoderConfig)}
+    config = zoo.models.ClassifierConfig(**shared, labels=names, pooling=("cell",))
+    classifier = zoo.models.Classifier(config, model.tokenizer)
+    for name, weight in model.encoder.named_weights().items():
+        classifier.named_weights()[name].assign(weight)
+    # Two logits of plus and minus one half: their difference is that of the logistic regression.
+    halves = np.stack([-found.weights, found.weights], axis=1) / 2
+    classifier.output_layer.set_weights([halves, np.array([-found.bias, found.bias]) / 2])
+    about = {"command": command(options, parser), "base": Path(options.model).name, "seed": options.seed}
+    manifest = {
+        "description": f"A linear probe of {about['base']}: {names[0]} or {names[1]}, from {found.used} of its units.",
+        "training": {**about, **zoo.training.environment()},
+        "metrics": metrics,
+    }
+    zoo.save(classifier, options.output / "best", manifest, dtype=options.store)
+    for metric in metrics:
+        for name, value in metric["figures"].items():
+            print(f"{metric['data']}: {name.replace('_', ' ')} {value:.4g}")
+    print(f'The best unit is drawn in {picture}. zoo trace {options.output} "..."')
+
+
+def labelled_features(model, path, options):
+    """Features of the texts in a file, kept in the output folder, since they take long; and their labels."""
+    kept = options.output / f"features-{path.name}.npy"
+    found = list(rows(path, options.text_column, options.label_column))
+    names = tuple(sorted({row.label for row in found}))
+    if kept.exists():
+        features = np.load(kept, allow_pickle=False)
+    else:
+        features = model.features([row.text for row in found], progress=progress)
+        with io.BytesIO() as file:
+            np.save(file, features)
+            atomic_write(kept, file.getvalue())
+    return features, np.array([names.index(row.label) for row in found]), names
+
+
+def progress(done, total):
+    if done == total or done % 6400 == 0:
+        print(f"{done:,} of {total:,} texts read", flush=True)
+
+
+def main(argv=None):
+    options, parser = arguments(argv)
+    {"pretrain": pretrain, "probe": probe}[options.stage](options, parser)
+
+
+if __name__ == "__main__":
+    with messages():
+        main()

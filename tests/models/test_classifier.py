@@ -1,0 +1,139 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from keras import ops
+
+import zoo
+from zoo.models import Classifier, ClassifierConfig
+from zoo.models.classifier import POOLING
+from zoo.tokenizers import ByteTokenizer
+
+TEXTS = ["A gem.", "", "é" * 40, "So dull, so long. " * 40, "x"]
+LABELS = ("bad", "good", "odd")
+
+
+def make(recurrent="mlstm", pooling=POOLING, tokenizer=None, **options):
+    config = ClassifierConfig(256, recurrent, units=6, embedding_size=5, labels=LABELS, pooling=pooling, **options)
+    model = Classifier(config, tokenizer or ByteTokenizer())
+    random = np.random.default_rng(0)
+    for weight in model.weights:
+        weight.assign(random.normal(scale=0.5, size=weight.shape))
+    return model
+
+
+def numpy(x):
+    return ops.convert_to_numpy(x)
+
+
+def softmax(z):
+    e = np.exp(z - z.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("pooling", [*((p,) for p in POOLING), POOLING])
+def test_probabilities_are_the_equations(pooling, layers):
+    model = make(pooling=pooling, layers=layers, hidden_units=4)
+    weights = {name: numpy(w) for name, w in model.named_weights().items()}
+    for text, found in zip(TEXTS, model.probabilities(TEXTS)):
+        tokens = model.tokenizer.encode(text)
+        hidden, state = model.encoder(tokens[None], model.encoder.initial_state(1))
+        hidden, (last, cell) = numpy(hidden)[0], (numpy(s)[0] for s in state[-1])
+        nothing = np.zeros(6)
+        pools = {
+            "last": last,
+            "cell": cell,
+            "max": hidden.max(0) if len(hidden) else nothing,
+            "mean": hidden.mean(0) if len(hidden) else nothing,
+        }
+        x = np.concatenate([pools[p] for p in pooling])
+        x = np.maximum(x @ weights["hidden/kernel"] + weights["hidden/bias"], 0)
+        expected = softmax(x @ weights["output/kernel"] + weights["output/bias"])
+        np.testing.assert_allclose(found, expected, rtol=2e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("recurrent", ["rnn", "lstm", "gru", "peephole", "mlstm"])
+def test_padding_and_batching_change_nothing(recurrent):
+    model = make(recurrent)
+    alone = np.concatenate([model.probabilities([text]) for text in TEXTS])
+    np.testing.assert_allclose(model.probabilities(TEXTS), alone, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(model.probabilities(TEXTS, batch_size=2), alone, rtol=1e-4, atol=1e-6)
+    tokens = np.zeros((2, 30), "int32")
+    tokens[0, :6] = model.tokenizer.encode(TEXTS[0])
+    mask = np.arange(30) < np.array([[6], [0]])
+    np.testing.assert_allclose(softmax(numpy(model(tokens, mask))), alone[:2], rtol=1e-4, atol=1e-6)
+
+
+def test_classify():
+    model = make()
+    results = model.classify(TEXTS)
+    assert [r.label for r in results] == [LABELS[i] for i in model.probabilities(TEXTS).argmax(1)]
+    for result in results:
+        assert tuple(result.probabilities) == LABELS
+        assert result.probability == max(result.probabilities.values()) == result.probabilities[result.label]
+        assert sum(result.probabilities.values()) == pytest.approx(1, abs=1e-5)
+    assert model.classify(TEXTS[0]).label == results[0].label
+    assert model.classify([]) == []
+    for wrong in (None, 5, [b"a"], ["a", None]):
+        with pytest.raises(TypeError, match="`texts` must be a str"):
+            model.classify(wrong)
+
+
+@pytest.mark.parametrize("tokenizer", [ByteTokenizer("review"), zoo.tokenizers.SubwordTokenizer(("Ġ d", "Ġd u"))])
+def test_the_trace_ends_with_the_classification(tokenizer):
+    config = dataclasses.replace(make().config, vocabulary_size=tokenizer.vocabulary_size)
+    model = Classifier(config, tokenizer)
+    text = "So dull, é " + "and dull " * 60
+    trace = model.trace(text)
+    assert "".join(trace.pieces) == tokenizer.decode(tokenizer.encode_document(text))
+    assert len(trace.probabilities) == len(trace.pieces) < len(tokenizer.encode_document(text))
+    np.testing.assert_allclose(trace.probabilities[-1], model.probabilities([text])[0], rtol=1e-4, atol=1e-6)
+    before = "So dull,"
+    position = len("".join(trace.pieces).split("dull,")[0] + "dull,")
+    pieces = next(i for i in range(len(trace.pieces)) if len("".join(trace.pieces[: i + 1])) == position)
+    prefix = tokenizer.encode_document(before)
+    prefix = prefix if tokenizer.preparation == "plain" else prefix[:-1]  # without the space at the end
+    logits = numpy(model(prefix[None]))[0]
+    np.testing.assert_allclose(trace.probabilities[pieces], softmax(logits), rtol=1e-4, atol=1e-6)
+
+
+def test_features_are_the_final_cell_states():
+    model = make(layers=2)
+    for i, text in enumerate(TEXTS):
+        tokens = model.tokenizer.encode(text)
+        _, state = model.encoder(tokens[None], model.encoder.initial_state(1))
+        np.testing.assert_allclose(model.features(TEXTS)[i], numpy(state[-1][1])[0], rtol=1e-4, atol=1e-6)
+    assert model.features([]).shape == (0, 6)
+
+
+def test_training_loss_weighs_rows_and_ignores_padding():
+    model = make()
+    tokens = np.zeros((3, 32), "int32")
+    lengths, labels = np.array([6, 1, 0], "int32"), np.array([1, 2, 0], "int32")
+    tokens[0, :6], tokens[1, :1] = model.tokenizer.encode(TEXTS[0]), model.tokenizer.encode("x")
+    losses = [-np.log(model.probabilities([t])[0, label]) for t, label in ((TEXTS[0], 1), ("x", 2))]
+    loss, _ = model.training_loss((tokens, lengths, labels, np.array([3.0, 1.0, 0.0], "float32")))
+    assert float(loss) == pytest.approx((3 * losses[0] + losses[1]) / 4, rel=1e-4)
+
+
+@pytest.mark.parametrize("dtype, tolerance", [("float32", 0), ("float16", 2e-2)])
+def test_checkpoint_round_trip(tmp_path, dtype, tolerance):
+    model = make(layers=2, hidden_units=3, weight_normalization=True, tokenizer=ByteTokenizer("review"))
+    assert set(model.named_weights()) == set(model.config.weight_shapes())
+    zoo.save(model.folded(), tmp_path / "model", dtype=dtype)
+    loaded = zoo.load(tmp_path / "model")
+    assert loaded.config == dataclasses.replace(model.config, weight_normalization=False)
+    assert loaded.tokenizer == model.tokenizer
+    np.testing.assert_allclose(loaded.probabilities(TEXTS), model.probabilities(TEXTS), atol=tolerance + 1e-5)
+    info = zoo.info(tmp_path / "model")
+    assert (info["task"], info["model"]["labels"]) == ("text-classification", list(LABELS))
+
+
+@pytest.mark.parametrize("options", [
+    {"labels": ("one",)}, {"labels": ("a", "a")}, {"labels": ("a", "")},
+    {"pooling": ()}, {"pooling": ("min",)}, {"pooling": ("max", "max")},
+])  # fmt: skip
+def test_impossible_configurations(options):
+    with pytest.raises(ValueError, match=f"(`{next(iter(options))}`|A label) must be"):
+        ClassifierConfig(256, **options)

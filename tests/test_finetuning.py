@@ -1,0 +1,174 @@
+import csv
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import zoo
+from zoo.errors import ZooError
+from zoo.models import LanguageModel, LanguageModelConfig
+from zoo.training import STATE_FILE
+
+ROOT = Path(__file__).parents[1]
+WORDS = "the boat river slow light by a quiet harbour again with lamps".split()
+
+
+def planted(count, names=("dull", "lovely"), seed=0):
+    """Texts whose label is the one word that tells."""
+    random = np.random.default_rng(seed)
+    texts, labels = [], []
+    for i in range(count):
+        words = list(random.choice(WORDS, random.integers(2, 8)))
+        labels.append(names[i % len(names)])
+        words.insert(random.integers(len(words) + 1), labels[-1])
+        texts.append(" ".join(words))
+    return texts, labels
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """A language model that has learnt nothing."""
+    folder = tmp_path_factory.mktemp("base") / "lm"
+    config = LanguageModelConfig(256, "mlstm", units=24, embedding_size=16, weight_normalization=True)
+    zoo.save(LanguageModel(config, zoo.tokenizers.ByteTokenizer("review")).folded(), folder)
+    return folder
+
+
+OPTIONS = {"epochs": 2, "batch_tokens": 1024, "longest": 128, "learning_rate": 1e-2, "report": lambda line: None}
+
+
+def write(path, texts, labels):
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([("body", "queue"), *zip(texts, labels)])
+    return path
+
+
+def test_it_learns_and_remembers_its_labels(base, tmp_path):
+    texts, labels = planted(300, ("dull", "lovely", "odd"))
+    before = {path.name: path.read_bytes() for path in base.iterdir()}
+    options = {**OPTIONS, "epochs": 8, "layer_decay": 1.0, "dropout": 0.0, "head_dropout": 0.0, "dtype": "float32"}
+    data = write(tmp_path / "rows.csv", texts, labels)
+    model = zoo.finetune(base, data, "body", "queue", output=tmp_path / "run", **options)
+    assert model.config.labels == ("dull", "lovely", "odd")
+    fresh, expected = planted(60, ("dull", "lovely", "odd"), seed=1)
+    assert np.mean([r.label == e for r, e in zip(model.classify(fresh), expected)]) > 0.9
+    assert {path.name: path.read_bytes() for path in base.iterdir()} == before
+    loaded = zoo.load(tmp_path / "run")
+    np.testing.assert_array_equal(loaded.probabilities(fresh), model.probabilities(fresh))
+    manifest = json.loads((tmp_path / "run" / "best" / "manifest.json").read_text())
+    assert manifest["training"]["data"]["labels"] == {"dull": 100, "lovely": 100, "odd": 100}
+    assert manifest["metrics"][0]["figures"]["accuracy"] > 0.9
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert names == {"best", STATE_FILE, "log.csv", "loss.png"}
+
+
+def test_a_classifier_is_a_base_too_and_keeps_its_output_for_the_same_labels(base, tmp_path):
+    first = zoo.finetune(base, planted(40), output=tmp_path / "first", pooling=("max",), **OPTIONS)
+    options = {**OPTIONS, "epochs": 1, "learning_rate": 0.0, "average": 0.0, "dtype": "float32"}
+    same = zoo.finetune(tmp_path / "first", planted(40), output=tmp_path / "same", **options)
+    assert same.config.pooling == ("max",)
+    texts = planted(9)[0]
+    np.testing.assert_allclose(same.probabilities(texts), first.probabilities(texts), atol=1e-6)
+    other = zoo.finetune(tmp_path / "first", planted(40, ("x", "y")), output=tmp_path / "other", **options)
+    assert other.config.pooling == ("last", "max", "mean")
+    for name, weight in other.encoder.named_weights().items():
+        np.testing.assert_array_equal(weight, first.encoder.named_weights()[name])
+
+
+def test_layers_learn_at_their_rates_and_from_their_time_on(base, tmp_path):
+    model = zoo.load(base)
+    options = {**OPTIONS, "epochs": 1, "average": 0.0, "dtype": "float32"}
+    late = zoo.finetune(base, planted(40), output=tmp_path / "late", unfreeze_epochs=1.0, **options)
+    for name, weight in late.encoder.named_weights().items():
+        np.testing.assert_array_equal(weight, model.named_weights()[name])
+    slow = zoo.finetune(base, planted(40), output=tmp_path / "slow", layer_decay=0.01, **options)
+    fast = zoo.finetune(base, planted(40), output=tmp_path / "fast", layer_decay=1.0, **options)
+    for name in ("embedding/embeddings", "recurrent_0/recurrent_kernel"):
+        moved = [np.abs(m.named_weights()[name] - model.named_weights()[name]).max() for m in (slow, fast)]
+        assert 0 < moved[0] < moved[1] / 5
+
+
+SCRIPT = """
+import sys, zoo
+sys.path.insert(0, {tests!r})
+from test_finetuning import OPTIONS, planted
+zoo.finetune({base!r}, planted(200), output={output!r}, **{{**OPTIONS, "epochs": 4, "report": print}})
+"""
+
+
+def test_killed_and_called_again_it_ends_with_the_same_weights(base, tmp_path):
+    def start(output):
+        code = SCRIPT.format(tests=str(Path(__file__).parent), base=str(base), output=str(tmp_path / output))
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+        return subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.DEVNULL)
+
+    assert start("whole").wait() == 0
+    process = start("killed")
+    log = tmp_path / "killed" / "log.csv"
+    while not log.exists() and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert start("killed").wait() == 0
+    weights = [(tmp_path / run / "best" / "model.safetensors").read_bytes() for run in ("whole", "killed")]
+    assert weights[0] == weights[1]
+
+
+def test_other_data_or_settings_are_not_mixed_into_a_run(base, tmp_path):
+    zoo.finetune(base, planted(40), output=tmp_path / "run", **OPTIONS)
+    with pytest.raises(ZooError, match="other settings"):
+        zoo.finetune(base, planted(44), output=tmp_path / "run", **OPTIONS)
+    with pytest.raises(ZooError, match="other settings.*longest: 128, now 64"):
+        zoo.finetune(base, planted(40), output=tmp_path / "run", **{**OPTIONS, "longest": 64})
+
+
+@pytest.mark.parametrize("data, options, message", [
+    ((["a", "b"], ["x", "x"]), {}, "two labels or more"),
+    ((["a", "b", "c"], ["x", "x", "y"]), {}, "Only one has: y"),
+    (([], []), {}, "two labels or more"),
+    ((["a", "b"] * 2, ["x", "y\x07"] * 2), {}, "printable characters"),
+    ((["a", None], ["x", "y"]), {}, "Line 2: the text is None"),
+    ((["a", "b"], ["x", None]), {}, "Line 2: there is no label"),
+    (planted(20), {"class_weights": {"dull": 1}}, "`class_weights` must be"),
+    (planted(20), {"bad_rows": "ignore"}, "`bad_rows` must be"),
+    (planted(20), {"validation": 0}, "`validation` must be"),
+    (planted(20), {"pooling": ("sum",)}, "`pooling` must be"),
+])  # fmt: skip
+def test_bad_input_is_an_error_and_leaves_nothing_that_blocks_the_next_try(base, tmp_path, data, options, message):
+    with pytest.raises(ValueError, match=message):
+        zoo.finetune(base, data, output=tmp_path / "run", **{**OPTIONS, **options})
+    zoo.finetune(base, planted(20), output=tmp_path / "run", **{**OPTIONS, "epochs": 1})
+
+
+def test_bad_rows_can_be_skipped_and_are_listed(base, tmp_path):
+    texts, labels = planted(40)
+    labels[3], texts[5] = None, None
+    zoo.finetune(base, (texts, labels), output=tmp_path / "run", bad_rows="skip", **OPTIONS)
+    listed = (tmp_path / "run" / "skipped.txt").read_text().splitlines()
+    assert [line.split(":")[0] for line in listed] == ["Line 4", "Line 6"]
+
+
+def test_a_folder_with_other_things_is_left_alone(base, tmp_path):
+    (tmp_path / "letter.txt").write_text("dear")
+    with pytest.raises(FileExistsError):
+        zoo.finetune(base, planted(40), output=tmp_path, **OPTIONS)
+    assert hashlib.sha256((tmp_path / "letter.txt").read_bytes()).hexdigest() == hashlib.sha256(b"dear").hexdigest()
+
+
+def test_balanced_weights_count_labels_alike(base, tmp_path):
+    from zoo.finetuning import _class_weights
+
+    class Known:
+        names = ("a", "b")
+        labels = np.array([0] * 30 + [1] * 10)
+
+    weights = _class_weights("balanced", Known, np.arange(40))
+    assert weights[0] * 30 == weights[1] * 10 == 20
+    assert _class_weights({"b": 3, "a": 1}, Known, np.arange(40)).tolist() == [1, 3]

@@ -1,0 +1,295 @@
+"""Fine-tuning a pretrained model into a classifier on anyone's labelled texts (Dai & Le 2015; Howard & Ruder 2018)."""
+
+import functools
+import hashlib
+import os
+import tempfile
+from dataclasses import fields
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import ops
+
+from zoo import checkpoint, examples, loading, training
+from zoo.atomic_files import atomic_write
+from zoo.backend import compiled
+from zoo.models import Classifier, ClassifierConfig
+from zoo.models.encoder import EncoderConfig
+from zoo.rows import rows
+
+SKIPPED_FILE = "skipped.txt"
+MOST_LISTED = 10  # labels, or skipped rows
+NO_RESULT = ("data", "output", "checkpoint_minutes", "command", "report")  # arguments that do not change the weights
+MOST_LISTED = 10  # labels, or skipped rows
+NO_RESULT = ("data", "output", "checkpoint_minutes", "command", "report")  # arguments that do not change the weights
+
+
+def finetune(
+    base,
+    data,
+    text_column="text",
+    label_column="label",
+    *,
+    output,
+    validation=0.1,
+    bad_rows="error",
+    pooling=("last", "max", "mean"),
+    hidden_units=0,
+    dropout=0.2,
+    recurrent_dropout=0.0,
+    head_dropout=0.3,
+    class_weights=None,
+    longest=1024,
+    batch_tokens=16_384,
+    epochs=6,
+    patience=2,
+    learning_rate=1e-3,
+    layer_decay=0.5,
+    unfreeze_epochs=0.0,
+    average=0.99,
+    seed=1,
+    dtype="float16",
+    checkpoint_minutes=5.0,
+    command=None,
+    report=print,
+):
+    """Turns a pretrained model into a classifier of your own.
+
+    Interrupted, it goes on when it is called again with the same arguments. The base is only read.
+
+    Args:
+        base: name or folder of a language model or a classifier, as in `zoo.load`. A classifier with the same labels
+            keeps its output layer, and then its own pooling and hidden layer, whatever is asked for here.
+        data: path of a `.csv`, `.tsv` or `.jsonl` file, also `.gz` or `.xz`; a pandas frame; a `tf.data.Dataset` of
+            `(text, label)`, in the same order each time; or two lists, texts and labels. Two labels or more, of any
+            name.
+        text_column: name of the column with the text.
+        label_column: name of the column with the label.
+        output: folder of the run, which `zoo.load` opens; it must be new, or that of the same training.
+        validation: fraction of each label's examples that chooses the best epoch.
+        bad_rows: `"error"` to stop at the first row without text or label, `"skip"` to leave such rows out and list
+            them in `skipped.txt`.
+        pooling: what of the states over the text the classifier sees: some of `"last"` (hidden state), `"cell"`,
+            `"max"`, `"mean"`.
+        hidden_units: of a layer between pooling and output; 0 for none.
+        dropout: after every recurrent layer, and of the embedding.
+        recurrent_dropout: of the hidden state on its way to the next timestep.
+        head_dropout: before the output.
+        class_weights: None; `"balanced"`, for labels to count alike whatever their number; or a dict by label.
+        longest: tokens read of a text in training; of a longer one its first quarter and its end. What classifies
+            later reads every text to its end.
+        batch_tokens: tokens of a batch, padding included.
+        epochs: at most.
+        patience: stop after so many epochs without a better validation loss.
+        learning_rate: of the output, at its peak; a tenth of the steps warm up, then it falls as a cosine.
+        layer_decay: factor of the learning rate from each layer to the one below ("discriminative" rates).
+        unfreeze_epochs: how much later than the layer above a layer begins to learn ("gradual unfreezing"); 0 for all
+            at once.
+        average: momentum of a moving average of the weights, which is what is kept; 0 for none.
+        seed: integer; the same seed gives the same model.
+        dtype: of the stored weights.
+        checkpoint_minutes: how often the state is written, besides at the end of each epoch.
+        command: what to say in the manifest, for scripts.
+        report: called with a line of text now and then.
+
+    Returns:
+        The best `zoo.models.Classifier`, as `zoo.load(output)` gives it.
+
+    Raises:
+        ValueError: no such column, one label only, fewer than two examples of a label, a row that cannot be used.
+        FileExistsError: `output` holds something else.
+
+    Example:
+
+    >>> texts = ["Lovely.", "A gem.", "So good.", "Awful.", "A bore.", "So bad."] * 4
+    >>> model = zoo.finetune("mlstm-shakespeare", (texts, ["pos"] * 3 * 4 + ["neg"] * 3 * 4),
+    ...     output=tmp_path / "mine", epochs=1, report=lambda line: None)
+    >>> model.config.labels
+    ('neg', 'pos')
+    """
+    settings = {name: value for name, value in locals().items() if name not in NO_RESULT} | {"base": str(base)}
+    output = Path(output).expanduser()
+    if bad_rows not in ("error", "skip"):
+        raise ValueError(f"`bad_rows` must be 'error' or 'skip'. Received: bad_rows={bad_rows!r}")
+    if not 0 < validation < 1:
+        raise ValueError(f"`validation` must be between 0 and 1. Received: validation={validation!r}")
+    source = loading.load(base)
+    training.claim_folder(output)
+    skipped = []
+    found = rows(data, text_column, label_column, bad=skipped.append if bad_rows == "skip" else None)
+    with tempfile.TemporaryFile(dir=output) as file:  # without a name: nothing is left of it, however this ends
+        known = examples.encode(found, source.tokenizer, file, longest)
+    for error in skipped[:MOST_LISTED]:
+        report(f"Skipped: {error}")
+    record = _record(data, known)
+    train, held_back = examples.stratified(known.labels, validation, seed)
+    keras.utils.set_random_seed(seed)
+    model = _classifier(source, known.names, pooling, hidden_units, dropout, recurrent_dropout, head_dropout)
+    weights = _class_weights(class_weights, known, train)
+    batches = examples.Buckets(known, train, batch_tokens, seed, weights)
+    validation_batches = examples.Buckets(known, held_back, batch_tokens, seed, weights)
+    report(
+        f"{len(train):,} texts to train on and {len(held_back):,} for validation, labels {', '.join(known.names)}; "
+        f"{model.count_params():,} weights"
+    )
+    steps = epochs * len(batches)
+    warmup = max(1, steps // 10)
+    optimizer = LayerwiseAdam(
+        keras.optimizers.schedules.CosineDecay(
+            0.0, max(1, steps - warmup), 0.01, warmup_target=learning_rate, warmup_steps=warmup
+        ),
+        rates=_rates(model, layer_decay, unfreeze_epochs * len(batches)),
+        beta_2=0.99,
+        global_clipnorm=1.0,
+    )
+    about = {
+        "command": command or "zoo.finetune(...)",
+        "base": Path(base).name,
+        "data": record,
+        "seed": seed,
+        **training.environment(),
+    }
+
+    def save(history):
+        right = accuracy(model, validation_batches)
+        metric = {
+            "data": f"the {len(held_back):,} held-back examples of {record['name']}, which chose the epoch",
+            "figures": {"accuracy": right},
+            "command": about["command"],
+        }
+        manifest = {
+            "description": f"A classifier of texts into {_listed(known.names)}, fine-tuned from {about['base']}.",
+            "training": {**about, "minutes": history[-1]["minutes"], "history": history},
+            "metrics": [metric],
+        }
+        checkpoint.save(model, output / checkpoint.BEST, manifest, dtype=dtype)
+        report(f"validation accuracy {right:.4f}")
+
+    training.fit(
+        model,
+        optimizer,
+        model.training_loss,
+        batches,
+        functools.partial(mean_loss, model, validation_batches),
+        save,
+        folder=output,
+        epochs=epochs,
+        settings={**settings, "data": record},
+        average=average,
+        patience=patience,
+        checkpoint_minutes=checkpoint_minutes,
+        report=report,
+    )
+    if skipped:
+        atomic_write(output / SKIPPED_FILE, "".join(f"{error}\n" for error in skipped).encode("utf-8", "replace"))
+        report(f"{len(skipped)} rows were skipped; they are listed in {output / SKIPPED_FILE}.")
+    return loading.load(output)
+
+
+class LayerwiseAdam(keras.optimizers.Adam):
+    """Adam with a learning rate of its own for each layer, some of which begin later (Howard & Ruder 2018, 3.2, 3.3).
+
+    Args:
+        rates: for each variable, a factor of the learning rate, and the step from which on it learns.
+        Others: as in `keras.optimizers.Adam`.
+    """
+
+    def __init__(self, *args, rates, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.rates = rates
+
+    def update_step(self, gradient, variable, learning_rate):
+        factor, begin = self.rates[self._get_variable_index(variable)]
+        begun = ops.cast(self.iterations >= begin, learning_rate.dtype)
+        super().update_step(gradient, variable, learning_rate * begun * factor)
+
+
+def accuracy(model, buckets):
+    """Fraction of the examples in `zoo.examples.Buckets` that a classifier labels rightly."""
+    return _sums(model, buckets)[1] / len(buckets.indices)
+
+
+def mean_loss(model, buckets):
+    """The weighted mean loss of a classifier in nats over `zoo.examples.Buckets`, without dropout."""
+    return _sums(model, buckets)[0]
+
+
+def _sums(model, buckets):
+    if not hasattr(model, "_loss_and_hits"):
+        model._loss_and_hits = compiled(functools.partial(_loss_and_hits, model), model.variables)
+    batches = buckets(epoch=0)
+    found = [[float(x) for x in model._loss_and_hits(*batches[i])] for i in range(len(batches))]
+    losses, weights, hits = np.sum(found, axis=0)
+    return losses / weights, hits
+
+
+def _loss_and_hits(model, tokens, lengths, labels, weights):
+    logits = model(tokens, ops.arange(tokens.shape[1])[None] < lengths[:, None])
+    losses = ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+    hits = ops.logical_and(ops.equal(ops.cast(ops.argmax(logits, axis=-1), "int32"), labels), weights > 0)
+    return ops.sum(losses * weights), ops.sum(weights), ops.sum(ops.cast(hits, "float32"))
+
+
+def _classifier(source, labels, pooling, hidden_units, dropout, recurrent_dropout, head_dropout):
+    """A classifier with the layers of a pretrained model; and with its output, if that knows these labels."""
+    same = isinstance(source, Classifier) and source.config.labels == labels
+    if same:
+        pooling, hidden_units = source.config.pooling, source.config.hidden_units
+    shared = {f.name: getattr(source.config, f.name) for f in fields(EncoderConfig)}
+    shared |= {"embedding_dropout": dropout, "dropout": dropout, "recurrent_dropout": recurrent_dropout}
+    config = ClassifierConfig(
+        **shared, labels=labels, pooling=pooling, hidden_units=hidden_units, head_dropout=head_dropout
+    )
+    model = Classifier(config, source.tokenizer)
+    known = source.named_weights() if same else source.encoder.named_weights()
+    for name, variable in model.named_weights().items():
+        if name in known:
+            variable.assign(known[name])
+    return model
+
+
+def _rates(model, decay, delay):
+    """Factor and first step of every trainable variable: the output is at depth 0, the embedding deepest."""
+    top = [layer for layer in (model.hidden, model.output_layer) if layer is not None]
+    groups = [top, *([layer] for layer in reversed(model.encoder.recurrent)), [model.encoder.embedding]]
+    depths = {v.path: depth for depth, group in enumerate(groups) for layer in group for v in layer.trainable_variables}
+    return [(decay ** depths[v.path], int(depths[v.path] * delay)) for v in model.trainable_variables]
+
+
+def _class_weights(class_weights, known, train):
+    if class_weights is None:
+        return None
+    if class_weights == "balanced":
+        counts = np.bincount(known.labels[train], minlength=len(known.names))
+        return len(train) / (len(known.names) * np.maximum(counts, 1))
+    if not isinstance(class_weights, dict) or set(class_weights) != set(known.names):
+        raise ValueError(
+            f"`class_weights` must be None, 'balanced' or a dict with a number for each of {known.names}. "
+            f"Received: class_weights={class_weights!r:.200}"
+        )
+    return np.array([class_weights[name] for name in known.names])
+
+
+def _record(data, known):
+    """What the manifest says of the data."""
+    counts = np.bincount(known.labels).tolist()
+    rare = [name for name, count in zip(known.names, counts) if count < 2]
+    if rare:
+        raise ValueError(
+            "Each label needs two examples or more, one for training and one for validation. "
+            f"Only one has: {_listed(rare)}."
+        )
+    digest = hashlib.sha256(repr(known.names).encode())
+    for part in (known.tokens, known.ends, known.labels):
+        digest.update(part)
+    return {
+        "name": Path(data).name if isinstance(data, (str, os.PathLike)) else type(data).__name__,
+        "sha256": digest.hexdigest(),
+        "examples": len(known.labels),
+        "labels": dict(zip(known.names, counts)) if len(counts) <= MOST_LISTED else len(counts),
+    }
+
+
+def _listed(names, most=MOST_LISTED):
+    return ", ".join(names) if len(names) <= most else f"{', '.join(names[:most])} and {len(names) - most} more"
