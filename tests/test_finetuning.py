@@ -17,15 +17,15 @@ from zoo.models import LanguageModel, LanguageModelConfig
 from zoo.training import STATE_FILE
 
 ROOT = Path(__file__).parents[1]
-WORDS = "the boat river slow light by a quiet harbour again with lamps".split()
+WORDS = "the boat slow light by a quiet again".split()
 
 
 def planted(count, names=("dull", "lovely"), seed=0):
-    """Texts whose label is the one word that tells."""
+    """Texts whose label is the one word that tells; all so short that one shape is compiled."""
     random = np.random.default_rng(seed)
     texts, labels = [], []
     for i in range(count):
-        words = list(random.choice(WORDS, random.integers(2, 8)))
+        words = list(random.choice(WORDS, random.integers(1, 4)))
         labels.append(names[i % len(names)])
         words.insert(random.integers(len(words) + 1), labels[-1])
         texts.append(" ".join(words))
@@ -96,27 +96,27 @@ def test_layers_learn_at_their_rates_and_from_their_time_on(base, tmp_path):
 
 
 SCRIPT = """
-import sys, zoo
+import sys
 sys.path.insert(0, {tests!r})
-from test_finetuning import OPTIONS, planted
-zoo.finetune({base!r}, planted(200), output={output!r}, **{{**OPTIONS, "epochs": 4, "report": print}})
+from test_finetuning import tune
+tune({base!r}, {output!r})
 """
 
 
-def test_killed_and_called_again_it_ends_with_the_same_weights(base, tmp_path):
-    def start(output):
-        code = SCRIPT.format(tests=str(Path(__file__).parent), base=str(base), output=str(tmp_path / output))
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-        return subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.DEVNULL)
+def tune(base, output):
+    zoo.finetune(base, planted(200), output=output, **{**OPTIONS, "epochs": 4})
 
-    assert start("whole").wait() == 0
-    process = start("killed")
+
+def test_killed_and_called_again_it_ends_with_the_same_weights(base, tmp_path):
+    code = SCRIPT.format(tests=str(Path(__file__).parent), base=str(base), output=str(tmp_path / "killed"))
+    process = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)})
     log = tmp_path / "killed" / "log.csv"
     while not log.exists() and process.poll() is None:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    assert start("killed").wait() == 0
+    for run in ("whole", "killed"):
+        tune(base, tmp_path / run)
     weights = [(tmp_path / run / "best" / "model.safetensors").read_bytes() for run in ("whole", "killed")]
     assert weights[0] == weights[1]
 
@@ -144,7 +144,7 @@ def test_other_data_or_settings_are_not_mixed_into_a_run(base, tmp_path):
 def test_bad_input_is_an_error_and_leaves_nothing_that_blocks_the_next_try(base, tmp_path, data, options, message):
     with pytest.raises(ValueError, match=message):
         zoo.finetune(base, data, output=tmp_path / "run", **{**OPTIONS, **options})
-    zoo.finetune(base, planted(20), output=tmp_path / "run", **{**OPTIONS, "epochs": 1})
+    zoo.training.claim_folder(tmp_path / "run")
 
 
 def test_bad_rows_can_be_skipped_and_are_listed(base, tmp_path):

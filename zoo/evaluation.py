@@ -39,7 +39,8 @@ def evaluate(model, rows, progress=None):
             progress(len(truth))
     if not truth:
         raise ValueError("There are no rows to evaluate.")
-    truth, probabilities = np.array(truth), np.concatenate(found)
+    truth, probabilities = np.array(truth), np.concatenate(found).astype("float64")
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
     predicted, numbers = probabilities.argmax(axis=1), np.arange(len(labels))
     binary = len(labels) == 2
     confusion = metrics.confusion_matrix(truth, predicted, labels=numbers)
@@ -52,7 +53,7 @@ def evaluate(model, rows, progress=None):
             )
         ),
         "calibration_error": _calibration_error(probabilities.max(axis=1), predicted == truth),
-        "log_loss": float(metrics.log_loss(truth, probabilities.astype("float64"), labels=numbers)),
+        "log_loss": float(metrics.log_loss(truth, probabilities, labels=numbers)),
         "examples": len(truth),
         "confusion": {label: dict(zip(labels, row.tolist())) for label, row in zip(labels, confusion)},
     }  # fmt: skip

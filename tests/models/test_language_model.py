@@ -235,7 +235,7 @@ def test_config_round_trip():
 @pytest.mark.parametrize("name", VARIANTS)
 def test_schema_accepts_what_there_is(name):
     record = json.loads(json.dumps(dataclasses.asdict(config(name))))
-    properties = language_model.SCHEMA
+    properties = LanguageModel.schema
     jsonschema.validate(record, {"properties": properties, "required": list(properties), "additionalProperties": False})
 
 

@@ -136,7 +136,16 @@ def test_options_reach_model_optimizer_and_training(corpus, tmp_path, not_traine
     arguments, options = not_trained(tmp_path / "run", "--text", corpus, *words.split())
     model, optimizer, loss_function, batches, _, _ = arguments
     assert model.config == zoo.models.LanguageModelConfig(
-        256, "lstm", 8, 2, 8, True, False, 2.0, embedding_dropout=0.3, dropout=0.1, recurrent_dropout=0.2
+        256,
+        "lstm",
+        units=8,
+        layers=2,
+        embedding_size=8,
+        tied=True,
+        forget_bias=2.0,
+        embedding_dropout=0.3,
+        dropout=0.1,
+        recurrent_dropout=0.2,
     )
     assert loss_function == model.training_loss
     assert batches(0)[0][0].shape == (3, 10)
