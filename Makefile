@@ -13,13 +13,16 @@ QUIETLY = 2> $(VENV)/notices || { cat $(VENV)/notices >&2; false; }
 demo: $(VENV)/installed
 	@$(BIN)/zoo list $(QUIETLY)
 	@echo
-	$(BIN)/zoo generate mlstm-shakespeare --prompt "ROMEO:" --length 400 --temperature 0.8 --seed 1 $(QUIETLY)
-	$(BIN)/zoo generate mlstm-linux --prompt "static int " --length 400 --temperature 0.5 --seed 1 $(QUIETLY)
+	@echo 'zoo generate mlstm-shakespeare --prompt "ROMEO:" --length 400 --temperature 0.8 --seed 1'
+	@$(BIN)/zoo generate mlstm-shakespeare --prompt "ROMEO:" --length 400 --temperature 0.8 --seed 1 $(QUIETLY)
+	@echo
+	@echo 'zoo generate mlstm-linux --prompt "static int " --length 400 --temperature 0.5 --seed 1'
+	@$(BIN)/zoo generate mlstm-linux --prompt "static int " --length 400 --temperature 0.5 --seed 1 $(QUIETLY)
 
 test: $(VENV)/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 slow: $(VENV)/installed-test
 	$(BIN)/python -m pytest -m slow

@@ -69,6 +69,10 @@ def arguments(argv=None):
         parser.set_defaults(**smoke)
         options = parser.parse_args(argv)
     options.units = options.units or UNITS[options.recurrent]
+    if not 0 <= options.validation < 0.9:
+        parser.error(
+            f"--validation must be at least 0 and below 0.9, the rest being for the test. Received: {options.validation}"
+        )
     return options, parser
 
 

@@ -26,6 +26,8 @@ def folder(tmp_path_factory):
     draw = random.Random(1)
     lines = (" ".join(draw.choices(WORDS, k=9)).capitalize() + "." for _ in range(600))
     (path / "my_corpus.txt").write_text("\n".join(lines))
+    tickets = (f"{' '.join(draw.choices(WORDS, k=5))},{draw.choice(['billing', 'parcels'])}\n" for _ in range(60))
+    (path / "tickets.csv").write_text("body,queue\n" + "".join(tickets))
     (path / "recipes").symlink_to(ROOT / "recipes")
     (path / "bin").mkdir()
     for name, arguments in (("python", ""), ("zoo", "-m zoo.cli")):
@@ -44,14 +46,20 @@ def run(folder, command):
 
 def test_commands(folder):
     commands = [line for block in blocks("bash") for line in block.splitlines() if not line.startswith("make ")]
-    assert len(commands) == 6
-    outputs = {command.split(" --")[0]: run(folder, command) for command in commands}
+    assert len(commands) == 11
+    outputs = {}
+    for command in commands:
+        outputs.setdefault(command.split(" --")[0], run(folder, command))
     assert "mlstm-shakespeare" in outputs['zoo list "mlstm*"']
     assert outputs["zoo generate mlstm-shakespeare"].startswith("ROMEO:")
     assert len(outputs["zoo generate mlstm-shakespeare"]) == len("ROMEO:") + 400 + 1
     assert '"nats_per_character"' in outputs["zoo evaluate mlstm-shakespeare"]
     assert outputs["zoo generate runs/mine"].startswith("The ")
     assert (folder / "runs" / "mine" / "best" / "manifest.json").exists()
+    assert outputs['zoo classify my-queue-model "Where is my parcel?"'].split()[0] in ("billing", "parcels")
+    assert (folder / "labelled.csv").read_text().startswith("body,queue,predicted_label,probability\n")
+    assert "<span" in (folder / "trace.html").read_text()
+    assert '"accuracy"' in outputs["zoo evaluate my-queue-model"]
 
 
 def test_code(folder):

@@ -4,8 +4,7 @@ Everything else in the zoo is written once, in `keras.ops`.
 """
 
 import keras
-import numpy as np
-from keras import ops, tree
+from keras import ops
 
 
 def tanh(x):
@@ -83,7 +82,7 @@ def compiled(function, variables):
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        return _by_shape(lambda: tf.function(lambda *arguments: function(*arguments), jit_compile=True))
+        return _of_many_shapes(tf.function(function, jit_compile=True))
     if keras.backend.backend() == "jax":
         import jax
 
@@ -138,21 +137,13 @@ def _tensorflow_step(model, optimizer, loss_function, averages, momentum, jit_co
             average.assign(value)
         return loss, carry
 
-    compiled_step = _by_shape(lambda: tf.function(lambda *arguments: step(*arguments), jit_compile=jit_compile))
-    return compiled_step, lambda: None
+    return _of_many_shapes(tf.function(step, jit_compile=jit_compile)), lambda: None
 
 
-def _by_shape(make):
-    """One function for each shape of the arguments; of a single one that sees many, TensorFlow would complain."""
-    functions = {}
-
-    def call(*arguments):
-        shapes = tuple(None if x is None else np.shape(x) for x in tree.flatten(arguments))
-        if shapes not in functions:
-            functions[shapes] = make()
-        return functions[shapes](*arguments)
-
-    return call
+def _of_many_shapes(function):
+    """Tells TensorFlow that several shapes are meant: it would warn of every few new ones."""
+    function._omit_frequent_tracing_warning = True
+    return function
 
 
 def _jax_step(model, optimizer, loss_function, averages, momentum):

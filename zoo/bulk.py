@@ -58,6 +58,11 @@ def classify_file(model, source, output, text_column="text", bad=None, model_nam
         file.seek(0, io.SEEK_END)
         found = (row for row in rows(source, text_column, None, bad) if row.line > last_line)
         while block := list(itertools.islice(found, BLOCK)):
+            taken = sorted({"predicted_label", "probability"} & block[0].record.keys())
+            if taken:
+                raise ValueError(
+                    f"{source} has a column {taken[0]!r} already; rename it, or nothing of it would be left."
+                )
             results = model.classify([row.text for row in block])
             records = [
                 {**row.record, "predicted_label": result.label, "probability": round(result.probability, 6)}

@@ -183,7 +183,7 @@ def _replaceable(folder):
     """Whether a path is a folder with nothing in it but a checkpoint."""
     if not folder.is_dir():
         return not folder.exists()  # another save may be putting its own in place just now
-    names = {path.name for path in folder.iterdir()}
+    names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}  # but .DS_Store and the like
     return not names or ("manifest.json" in names and names <= {*FILES, "manifest.json"})
 
 

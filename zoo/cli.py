@@ -20,7 +20,12 @@ CONVERTERS = {"openai-mlstm": converters.openai_mlstm}
 
 def main(argv=None):
     """Runs `zoo` with these arguments and returns its exit status: 0, 2 for an error, 130 when interrupted."""
-    options = _parser().parse_args(argv)
+    parser = _parser()
+    options, rest = parser.parse_known_args(argv)
+    if rest and (options.run is not _classify or any(word.startswith("-") for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        options.text += rest  # texts after an option, which argparse takes for nobody's
     try:
         options.run(options)
         sys.stdout.flush()

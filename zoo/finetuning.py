@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import numbers
 import os
 import tempfile
 from dataclasses import fields
@@ -17,10 +18,9 @@ from zoo.backend import compiled
 from zoo.models import Classifier, ClassifierConfig
 from zoo.models.encoder import EncoderConfig
 from zoo.rows import rows
+from zoo.stored_weights import DTYPES
 
 SKIPPED_FILE = "skipped.txt"
-MOST_LISTED = 10  # labels, or skipped rows
-NO_RESULT = ("data", "output", "checkpoint_minutes", "command", "report")  # arguments that do not change the weights
 MOST_LISTED = 10  # labels, or skipped rows
 NO_RESULT = ("data", "output", "checkpoint_minutes", "command", "report")  # arguments that do not change the weights
 
@@ -109,11 +109,8 @@ def finetune(
     ('neg', 'pos')
     """
     settings = {name: value for name, value in locals().items() if name not in NO_RESULT} | {"base": str(base)}
+    _check(settings)
     output = Path(output).expanduser()
-    if bad_rows not in ("error", "skip"):
-        raise ValueError(f"`bad_rows` must be 'error' or 'skip'. Received: bad_rows={bad_rows!r}")
-    if not 0 < validation < 1:
-        raise ValueError(f"`validation` must be between 0 and 1. Received: validation={validation!r}")
     source = loading.load(base)
     training.claim_folder(output)
     skipped = []
@@ -124,7 +121,7 @@ def finetune(
         report(f"Skipped: {error}")
     record = _record(data, known)
     train, held_back = examples.stratified(known.labels, validation, seed)
-    keras.utils.set_random_seed(seed)
+    keras.utils.set_random_seed(settings["seed"])
     model = _classifier(source, known.names, pooling, hidden_units, dropout, recurrent_dropout, head_dropout)
     weights = _class_weights(class_weights, known, train)
     batches = examples.Buckets(known, train, batch_tokens, seed, weights)
@@ -183,7 +180,7 @@ def finetune(
     )
     if skipped:
         atomic_write(output / SKIPPED_FILE, "".join(f"{error}\n" for error in skipped).encode("utf-8", "replace"))
-        report(f"{len(skipped)} rows were skipped; they are listed in {output / SKIPPED_FILE}.")
+        report(f"Rows skipped: {len(skipped)}. They are listed in {output / SKIPPED_FILE}.")
     return loading.load(output)
 
 
@@ -203,6 +200,35 @@ class LayerwiseAdam(keras.optimizers.Adam):
         factor, begin = self.rates[self._get_variable_index(variable)]
         begun = ops.cast(self.iterations >= begin, learning_rate.dtype)
         super().update_step(gradient, variable, learning_rate * begun * factor)
+
+
+def _check(settings):
+    """Says what cannot be before anything is read or written."""
+    choices = {"bad_rows": ("error", "skip"), "dtype": tuple(DTYPES)}
+    for name, known in choices.items():
+        if settings[name] not in known:
+            raise ValueError(f"`{name}` must be one of {known}. Received: {name}={settings[name]!r:.100}")
+    for name, least in {"longest": 4, "batch_tokens": 1, "epochs": 1, "patience": 1, "seed": 0}.items():
+        value = settings[name]
+        if value is None and name == "patience":
+            continue
+        if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
+            raise ValueError(f"`{name}` must be an int of at least {least}. Received: {name}={value!r:.100}")
+        settings[name] = int(value)
+    highest = {"learning_rate": 10, "layer_decay": 1, "unfreeze_epochs": 1000, "average": 0.99999}
+    for name, high in highest.items():
+        if not 0 <= settings[name] <= high:
+            raise ValueError(f"`{name}` must be between 0 and {high}. Received: {name}={settings[name]!r:.100}")
+    if not 0 < settings["validation"] < 1:
+        raise ValueError(f"`validation` must be between 0 and 1. Received: validation={settings['validation']!r}")
+    ClassifierConfig(  # which checks its own
+        1,
+        pooling=settings["pooling"],
+        hidden_units=settings["hidden_units"],
+        embedding_dropout=settings["dropout"],
+        recurrent_dropout=settings["recurrent_dropout"],
+        head_dropout=settings["head_dropout"],
+    )
 
 
 def accuracy(model, buckets):
@@ -263,10 +289,14 @@ def _class_weights(class_weights, known, train):
     if class_weights == "balanced":
         counts = np.bincount(known.labels[train], minlength=len(known.names))
         return len(train) / (len(known.names) * np.maximum(counts, 1))
-    if not isinstance(class_weights, dict) or set(class_weights) != set(known.names):
+    if (
+        not isinstance(class_weights, dict)
+        or set(class_weights) != set(known.names)
+        or not all(0 < weight < np.inf for weight in class_weights.values())
+    ):
         raise ValueError(
-            f"`class_weights` must be None, 'balanced' or a dict with a number for each of {known.names}. "
-            f"Received: class_weights={class_weights!r:.200}"
+            "`class_weights` must be None, 'balanced' or a dict with a positive number for each of "
+            f"{_listed(known.names)}. Received: class_weights={class_weights!r:.200}"
         )
     return np.array([class_weights[name] for name in known.names])
 

@@ -160,12 +160,14 @@ def _loop(model, forced, uniforms, steps, token, state, temperature, top_k, top_
 def _held(clamp, units):
     if not clamp:
         return None
+    if not isinstance(clamp, dict):
+        raise TypeError(f"`clamp` must be a dict from units to values. Received: clamp={clamp!r:.100}")
     held = np.full(units, np.nan, "float32")
     for unit, value in clamp.items():
         if isinstance(unit, bool) or not isinstance(unit, numbers.Integral) or not 0 <= unit < units:
             raise ValueError(f"`clamp` names units by numbers from 0 to {units - 1}. Received: {unit!r:.100}")
-        if not np.isfinite(value):
-            raise ValueError(f"`clamp` must give finite values. Received: clamp={{{unit}: {value!r}}}")
+        if not isinstance(value, numbers.Real) or not abs(value) <= np.finfo("float32").max:
+            raise ValueError(f"`clamp` must give finite float32 numbers. Received: clamp={{{unit}: {value!r:.100}}}")
         held[unit] = value
     return held
 

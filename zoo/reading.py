@@ -1,5 +1,7 @@
 """Reading many texts of any length: similar lengths side by side, in pieces of few shapes, the state carried on."""
 
+import numbers
+
 import numpy as np
 from keras import ops
 
@@ -55,6 +57,8 @@ def read(documents, read_some, initial, batch_size=64, progress=None):
     Yields:
         The indices of some documents, and the carry after them; it may have more rows.
     """
+    if isinstance(batch_size, bool) or not isinstance(batch_size, numbers.Integral) or batch_size < 1:
+        raise ValueError(f"`batch_size` must be a positive int. Received: batch_size={batch_size!r:.100}")
     order = np.argsort([-len(document) for document in documents], kind="stable")
     for start in range(0, len(order), batch_size):
         indices = order[start : start + batch_size]

@@ -131,15 +131,19 @@ def _of_csv(path, file, delimiter):
     reader = csv.reader(file, delimiter=delimiter, strict=True)
     header = None
     while True:
+        first = reader.line_num + 1
         try:
             fields = next(reader)
         except StopIteration:
             break
         except csv.Error as error:
-            yield reader.line_num, BadRow(f"{path}, line {reader.line_num}: {error}.")
+            lines = f"line {first}" if first == reader.line_num else f"lines {first} to {reader.line_num}"
+            yield reader.line_num, BadRow(f"{path}, {lines}: {error}.")
             continue
         if header is None:
             header = fields
+            if len(set(header)) != len(header):
+                raise ValueError(f"{path} has a column twice: {', '.join(map(repr, header))}.")
         elif len(fields) == len(header):
             yield reader.line_num, dict(zip(header, fields))
         elif fields:

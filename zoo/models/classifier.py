@@ -34,6 +34,8 @@ class ClassifierConfig(EncoderConfig):
     def __post_init__(self):
         super().__post_init__()
         for name in ("labels", "pooling"):
+            if isinstance(getattr(self, name), str):
+                raise ValueError(f"`{name}` must be a tuple of str. Received: {name}={getattr(self, name)!r:.100}")
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if len(self.labels) < 2 or len(set(self.labels)) != len(self.labels):
             raise ValueError(f"`labels` must be two or more, all different. Received: labels={self.labels!r:.200}")
@@ -68,6 +70,7 @@ class Classification(NamedTuple):
     probabilities: dict  # of every label
 
 
+@keras.saving.register_keras_serializable(package="zoo")
 class Classifier(keras.Model):
     """Embedding, recurrent layers, pooling over time, softmax; with the tokenizer and the labels inside.
 
@@ -189,15 +192,15 @@ class Classifier(keras.Model):
         Returns:
             A list of `Classification`s with `.label`, `.probability` and `.probabilities`; for one str, one.
         """
-        listed = reading.checked("texts", texts)
         found = [
             Classification(self.config.labels[p.argmax()], float(p.max()), dict(zip(self.config.labels, p.tolist())))
-            for p in self.probabilities(listed, batch_size, progress)
+            for p in self.probabilities(texts, batch_size, progress)
         ]
         return found[0] if isinstance(texts, str) else found
 
     def probabilities(self, texts, batch_size=64, progress=None):
         """As `classify`, but a float32 array `(texts, labels)`."""
+        texts = reading.checked("texts", texts)
         documents = [self.tokenizer.encode_document(text) for text in texts]
         carries = reading.read(documents, self._read_some, self.initial_carry, batch_size, progress)
         rows = np.zeros((len(texts), len(self.config.labels)), "float32")

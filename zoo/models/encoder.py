@@ -5,7 +5,7 @@ layers and inside them).
 """
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import keras
 
@@ -19,6 +19,7 @@ RECURRENT = {
     "peephole": layers.PeepholeLSTM,
     "mlstm": layers.MultiplicativeLSTM,
 }
+SIZES = {"vocabulary_size": 1, "units": 1, "layers": 1, "embedding_size": 1, "hidden_units": 0}  # the least they can be
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,14 @@ class EncoderConfig:
             raise ValueError(f"`recurrent` must be one of {list(RECURRENT)}. Received: recurrent={self.recurrent!r}")
         if self.weight_normalization and self.recurrent != "mlstm":
             raise ValueError(f"`weight_normalization` is for recurrent='mlstm'. Received: {self.recurrent!r}")
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name.endswith("dropout") and not 0 <= value < 1:
+                raise ValueError(f"`{field.name}` must be at least 0 and below 1. Received: {field.name}={value!r}")
+            if field.name in SIZES and (type(value) is not int or value < SIZES[field.name]):
+                raise ValueError(
+                    f"`{field.name}` must be an int of at least {SIZES[field.name]}. Received: {field.name}={value!r}"
+                )
 
     def weight_shapes(self):
         """The name and shape of every weight, in order, without building anything."""

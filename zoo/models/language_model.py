@@ -72,6 +72,7 @@ class Score(NamedTuple):
         return float(np.exp(self.nats_per_token))
 
 
+@keras.saving.register_keras_serializable(package="zoo")
 class LanguageModel(keras.Model):
     """Embedding, recurrent layers, softmax; with the tokenizer inside.
 
