@@ -70,9 +70,7 @@ def arguments(argv=None):
         options = parser.parse_args(argv)
     options.units = options.units or UNITS[options.recurrent]
     if not 0 <= options.validation < 0.9:
-        parser.error(
-            f"--validation must be at least 0 and below 0.9, the rest being for the test. Received: {options.validation}"
-        )
+        parser.error("--validation must be at least 0 and below 0.9; the last tenth is for the test")
     return options, parser
 
 

@@ -87,6 +87,12 @@ def test_bad_rows_stop_or_are_skipped(model, source, tmp_path):
     assert len(bad) == 1
 
 
+def test_no_column_of_the_input_is_lost(model, source, tmp_path):
+    source.write_text("body,predicted_label\na,b\n")
+    with pytest.raises(ValueError, match="has a column 'predicted_label' already"):
+        classify_file(model, source, tmp_path / "out.csv", "body")
+
+
 def test_an_output_that_exists_is_kept(model, source, tmp_path):
     (tmp_path / "out.csv").write_text("mine")
     with pytest.raises(FileExistsError, match="exists"):

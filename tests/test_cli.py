@@ -129,7 +129,7 @@ def test_classify_texts(classifier, capsys):
     results = zoo.load(classifier).classify(["A gem.", "Dull."])
     expected = [f"{r.label}  {r.probability:.4f}  {t}" for r, t in zip(results, ("A gem.", "Dull."))]
     assert capsys.readouterr().out.splitlines() == expected
-    assert cli.main(["classify", str(classifier), "A gem.", "--json"]) == 0
+    assert cli.main(["classify", str(classifier), "--json", "A gem."]) == 0  # an option before the text
     record = json.loads(capsys.readouterr().out)
     assert record["label"] == results[0].label and record["probabilities"].keys() == {"bad", "good"}
 

@@ -137,14 +137,24 @@ def test_other_data_or_settings_are_not_mixed_into_a_run(base, tmp_path):
     ((["a", None], ["x", "y"]), {}, "Line 2: the text is None"),
     ((["a", "b"], ["x", None]), {}, "Line 2: there is no label"),
     (planted(20), {"class_weights": {"dull": 1}}, "`class_weights` must be"),
-    (planted(20), {"bad_rows": "ignore"}, "`bad_rows` must be"),
-    (planted(20), {"validation": 0}, "`validation` must be"),
-    (planted(20), {"pooling": ("sum",)}, "`pooling` must be"),
+    (planted(20), {"class_weights": {"dull": 1, "lovely": -1}}, "`class_weights` must be"),
 ])  # fmt: skip
 def test_bad_input_is_an_error_and_leaves_nothing_that_blocks_the_next_try(base, tmp_path, data, options, message):
     with pytest.raises(ValueError, match=message):
         zoo.finetune(base, data, output=tmp_path / "run", **{**OPTIONS, **options})
     zoo.training.claim_folder(tmp_path / "run")
+
+
+@pytest.mark.parametrize("option, value", [
+    ("bad_rows", "ignore"), ("dtype", "bf16"), ("validation", 0), ("validation", 1), ("pooling", ("sum",)),
+    ("pooling", "last"), ("epochs", 0), ("epochs", 1.5), ("patience", 0), ("average", 1.5), ("longest", 0),
+    ("batch_tokens", 0), ("seed", -1), ("seed", 1.5), ("learning_rate", -1), ("layer_decay", 2),
+    ("hidden_units", -1), ("head_dropout", 1.0), ("recurrent_dropout", 2),
+])  # fmt: skip
+def test_senseless_options_are_refused_before_anything_is_written(base, tmp_path, option, value):
+    with pytest.raises(ValueError, match=f"`{option}` must be"):
+        zoo.finetune(base, planted(20), output=tmp_path / "run", **{**OPTIONS, option: value})
+    assert not (tmp_path / "run").exists()
 
 
 def test_bad_rows_can_be_skipped_and_are_listed(base, tmp_path):

@@ -410,7 +410,9 @@ def test_clamped_units_keep_their_values(name):
     assert free != held
 
 
-@pytest.mark.parametrize("clamp", [{12: 1.0}, {-1: 1.0}, {"a": 1.0}, {1.5: 1.0}, {0: np.nan}, {0: np.inf}])
+@pytest.mark.parametrize("clamp", [
+    {12: 1.0}, {-1: 1.0}, {"a": 1.0}, {1.5: 1.0}, {0: np.nan}, {0: np.inf}, {0: 1e300}, {0: "x"}, {0: None}, [1],
+])  # fmt: skip
 def test_impossible_clamps(clamp):
-    with pytest.raises(ValueError, match="`clamp`"):
+    with pytest.raises((ValueError, TypeError), match="`clamp`"):
         make().generate("a", length=1, clamp=clamp)

@@ -87,6 +87,14 @@ def test_bad_rows_are_told_by_line(tmp_path):
         list(rows(path))
 
 
+def test_a_stray_quote_is_told_with_all_the_lines_it_spoils(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text('text,label\na,1\n"oops, 2\nb,3\n"c"d,4\ne,5\n')
+    found = []
+    assert [row.text for row in rows(path, bad=found.append)] == ["a", "e"]
+    assert "lines 3 to 5" in str(found[0])
+
+
 def test_bad_json_lines_are_told_by_line(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text('{"text": "a", "label": 1}\n\n{"text": \n[1]\n{"text": 5, "label": 1}\n')
@@ -98,6 +106,7 @@ def test_bad_json_lines_are_told_by_line(tmp_path):
 @pytest.mark.parametrize("name, content, message", [
     ("a.csv", "text,label\ncafé,1\n".encode("latin1"), "not UTF-8.*iconv"),
     ("a.jsonl", '{"text": "café"}\n'.encode("latin1"), "not UTF-8.*iconv"),
+    ("a.csv", b"text,text,label\na,b,c\n", "has a column twice"),
     ("a.csv", b"", "is empty"),
     ("a.jsonl", b"", "is empty"),
     ("a.csv.gz", b"no gzip", "not a whole .gz file"),

@@ -60,9 +60,7 @@ def classify_file(model, source, output, text_column="text", bad=None, model_nam
         while block := list(itertools.islice(found, BLOCK)):
             taken = sorted({"predicted_label", "probability"} & block[0].record.keys())
             if taken:
-                raise ValueError(
-                    f"{source} has a column {taken[0]!r} already; rename it, or nothing of it would be left."
-                )
+                raise ValueError(f"{source} has a column {taken[0]!r} already, which would be lost; rename it.")
             results = model.classify([row.text for row in block])
             records = [
                 {**row.record, "predicted_label": result.label, "probability": round(result.probability, 6)}

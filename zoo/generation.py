@@ -166,7 +166,7 @@ def _held(clamp, units):
     for unit, value in clamp.items():
         if isinstance(unit, bool) or not isinstance(unit, numbers.Integral) or not 0 <= unit < units:
             raise ValueError(f"`clamp` names units by numbers from 0 to {units - 1}. Received: {unit!r:.100}")
-        if not isinstance(value, numbers.Real) or not abs(value) <= np.finfo("float32").max:
+        if not isinstance(value, numbers.Real) or not abs(value) <= float(np.finfo("float32").max):
             raise ValueError(f"`clamp` must give finite float32 numbers. Received: clamp={{{unit}: {value!r:.100}}}")
         held[unit] = value
     return held

@@ -1,5 +1,6 @@
 import dataclasses
 
+import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -75,6 +76,12 @@ def test_classify():
         assert sum(result.probabilities.values()) == pytest.approx(1, abs=1e-5)
     assert model.classify(TEXTS[0]).label == results[0].label
     assert model.classify([]) == []
+    assert model.probabilities(TEXTS[0]).shape == (1, 3)
+    for batch_size in (0, -1, 2.0, True):
+        with pytest.raises(ValueError, match="`batch_size` must be"):
+            model.classify(TEXTS, batch_size=batch_size)
+        with pytest.raises(ValueError, match="`batch_size` must be"):
+            model.features(TEXTS, batch_size=batch_size)
     for wrong in (None, 5, [b"a"], ["a", None]):
         with pytest.raises(TypeError, match="`texts` must be a str"):
             model.classify(wrong)
@@ -130,9 +137,17 @@ def test_checkpoint_round_trip(tmp_path, dtype, tolerance):
     assert (info["task"], info["model"]["labels"]) == ("text-classification", list(LABELS))
 
 
+def test_a_keras_file_gives_the_same_model(tmp_path):
+    model = make(tokenizer=zoo.tokenizers.SubwordTokenizer(()))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded.probabilities(TEXTS), model.probabilities(TEXTS))
+
+
 @pytest.mark.parametrize("options", [
     {"labels": ("one",)}, {"labels": ("a", "a")}, {"labels": ("a", "")},
-    {"pooling": ()}, {"pooling": ("min",)}, {"pooling": ("max", "max")},
+    {"pooling": ()}, {"pooling": ("min",)}, {"pooling": ("max", "max")}, {"pooling": "max"},
+    {"dropout": 1.0}, {"recurrent_dropout": -0.1}, {"head_dropout": float("nan")}, {"units": 0}, {"hidden_units": 1.5},
 ])  # fmt: skip
 def test_impossible_configurations(options):
     with pytest.raises(ValueError, match=f"(`{next(iter(options))}`|A label) must be"):

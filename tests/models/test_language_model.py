@@ -163,6 +163,13 @@ def test_folded_is_the_same_function(name):
     assert folded.folded() is folded
 
 
+def test_a_keras_file_gives_the_same_model(tmp_path):
+    model = make("mlstm")
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert loaded.generate("a", length=20, seed=1) == model.generate("a", length=20, seed=1)
+
+
 def test_mean_loss_is_that_of_the_streams():
     model = make(dropout=0.5, embedding_dropout=0.5)  # which must be off
     streams = Streams(TOKENIZER.encode(TEXT), batch_size=2, steps=5, seed=3)
