@@ -15,6 +15,7 @@ from keras import ops
 from zoo import checkpoint, examples, loading, training
 from zoo.atomic_files import atomic_write
 from zoo.backend import compiled
+from zoo.layerwise_adam import LayerwiseAdam
 from zoo.models import Classifier, ClassifierConfig
 from zoo.models.encoder import EncoderConfig
 from zoo.rows import rows
@@ -182,24 +183,6 @@ def finetune(
         atomic_write(output / SKIPPED_FILE, "".join(f"{error}\n" for error in skipped).encode("utf-8", "replace"))
         report(f"Rows skipped: {len(skipped)}. They are listed in {output / SKIPPED_FILE}.")
     return loading.load(output)
-
-
-class LayerwiseAdam(keras.optimizers.Adam):
-    """Adam with a learning rate of its own for each layer, some of which begin later (Howard & Ruder 2018, 3.2, 3.3).
-
-    Args:
-        rates: for each variable, a factor of the learning rate, and the step from which on it learns.
-        Others: as in `keras.optimizers.Adam`.
-    """
-
-    def __init__(self, *args, rates, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.rates = rates
-
-    def update_step(self, gradient, variable, learning_rate):
-        factor, begin = self.rates[self._get_variable_index(variable)]
-        begun = ops.cast(self.iterations >= begin, learning_rate.dtype)
-        super().update_step(gradient, variable, learning_rate * begun * factor)
 
 
 def _check(settings):
