@@ -289,7 +289,7 @@ def test_kinds_of_paths(folder, convert):
 def test_unknown_names(function, name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a" / "b").mkdir(parents=True)
-    error = zoo.errors.CorruptCheckpoint if name == "../.." else zoo.errors.UnknownModel
+    error = FileNotFoundError if name == "../.." else zoo.errors.UnknownModel
     with pytest.raises(error) as caught:
         function(name)
     assert len(str(caught.value)) < 600
@@ -317,3 +317,10 @@ def test_a_preset_pins_its_manifest(monkeypatch, tmp_path):
         monkeypatch.setattr("zoo.loading.PRESETS", {"version-1": {"manifest_sha256": "0" * 64}})
         with pytest.raises(zoo.errors.CorruptCheckpoint, match="expected sha256 0000"):
             function("version-1")
+
+
+@pytest.mark.parametrize("read", [zoo.load, zoo.info])
+def test_a_folder_of_other_things_is_not_called_damaged(tmp_path, read):
+    (tmp_path / "README.md").write_text("# My notes")
+    with pytest.raises(FileNotFoundError, match="is a folder without a checkpoint"):
+        read(tmp_path)

@@ -63,6 +63,8 @@ def read_manifest(folder, sha256=None):
     path = folder / "manifest.json"
     if not folder.is_dir():
         raise FileNotFoundError(f"There is no folder {folder}.")
+    if not any((folder / name).exists() for name in ("manifest.json", *FILES[:-1])):
+        raise FileNotFoundError(f"{folder} is a folder without a checkpoint: there is no manifest.json in it.")
     if not path.is_file():
         raise CorruptCheckpoint(path, "a checkpoint's manifest.json", "no such file", "Is this folder a checkpoint?")
     data = _read(path)
