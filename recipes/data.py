@@ -42,41 +42,46 @@ def split(text, validation=0.05, test=0.1):
     return text[start:end], text[:start], text[end:]
 
 
-def reviews(paths, text_column, tokenizer, seed, held_back=0.01):
-    """Reviews to train a language model on, one after another in a random order.
+def reviews(paths, text_column):
+    """Reviews to train a language model on, and a record of them for the manifest.
 
     Args:
         paths: files with the reviews; None for TFDS `imdb_reviews`.
         text_column: where they are in these.
-        tokenizer: a `ByteTokenizer`, which prepares them.
-        seed: of the order.
-        held_back: fraction of the reviews in the validation part, and again in the test part.
 
     Returns:
-        uint8 arrays for training, validation and test, and a dict with `name`, `sha256` (of all bytes in the order of
-        the files), and the numbers of reviews and bytes.
+        A list of str, and a dict with `name`, `sha256` (of the texts in their order) and how many there are.
     """
     texts = [row.text for path in paths or [] for row in rows(path, text_column, label_column=None)]
     if not paths:
         texts = _imdb_reviews()
-    documents = [tokenizer.encode_document(text).astype("uint8") for text in texts]
-    order = np.random.default_rng(seed).permutation(len(documents))
-    count = max(1, int(held_back * len(documents)))
-    if len(documents) < 3:
-        raise ValueError(f"{len(documents)} reviews are too few: one is for validation and one for the final figure.")
-    parts = (order[2 * count :], order[:count], order[count : 2 * count])
-    train, validation, test = (np.concatenate([documents[i] for i in part]) for part in parts)
+    if len(texts) < 3:
+        raise ValueError(f"{len(texts)} reviews are too few: one is for validation and one for the final figure.")
     digest = hashlib.sha256()
-    for document in documents:
-        digest.update(document)
-    record = {
-        "name": ", ".join(path.name for path in paths) if paths else "imdb_reviews",
-        "sha256": digest.hexdigest(),
-        "reviews": len(documents),
-        "held back": count,
-        "bytes": sum(map(len, documents)),
-    }
-    return train, validation, test, record
+    for text in texts:
+        digest.update(text.encode("utf-8", "surrogatepass"))
+    name = ", ".join(path.name for path in paths) if paths else "imdb_reviews"
+    return texts, {"name": name, "sha256": digest.hexdigest(), "reviews": len(texts)}
+
+
+def in_parts(texts, tokenizer, seed, held_back=0.01):
+    """Texts encoded and put one after another in a random order.
+
+    Args:
+        texts: list of str.
+        tokenizer: which prepares and encodes them.
+        seed: of the order.
+        held_back: fraction of the texts in the validation part, and again in the test part; at least one.
+
+    Returns:
+        Arrays of tokens, in the smallest unsigned type that holds them, for training, validation and test.
+    """
+    dtype = np.min_scalar_type(tokenizer.vocabulary_size - 1)
+    order = np.random.default_rng(seed).permutation(len(texts))
+    count = max(1, int(held_back * len(texts)))
+    parts = order[2 * count :], order[:count], order[count : 2 * count]
+    documents = [tokenizer.encode_document(text).astype(dtype) for text in texts]
+    return tuple(np.concatenate([documents[i] for i in part]) for part in parts)
 
 
 def _imdb_reviews():

@@ -18,7 +18,7 @@ import numpy as np  # noqa: E402
 
 import zoo  # noqa: E402
 from recipes import data, messages  # noqa: E402
-from zoo import probing  # noqa: E402
+from zoo import probing, sampled_softmax  # noqa: E402
 from zoo.atomic_files import atomic_write  # noqa: E402
 from zoo.rows import rows  # noqa: E402
 
@@ -29,14 +29,23 @@ NO_RESULT = ("output", "checkpoint_minutes", "stage")  # options that do not cha
 def arguments(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     stages = parser.add_subparsers(required=True, dest="stage")
-    pretrain = stages.add_parser("pretrain", help="train a byte-level mLSTM language model on reviews")
+    pretrain = stages.add_parser("pretrain", help="train a language model on reviews")
     add = pretrain.add_argument
     add("--output", required=True, type=Path, help="folder of the run: best checkpoint, state, log, curve")
     add("--data", nargs="+", type=Path, help=".csv, .tsv or .jsonl with the reviews; without it, TFDS imdb_reviews")
     add("--text-column", default="text")
+    add("--tokenizer", choices=("bytes", "subwords"), default="bytes")
+    add("--vocabulary-size", type=int, default=16_000, help="of subwords")
+    add("--lowercase", action="store_true", help="subwords without capitals")
+    add("--samples", type=int, default=0, help="train with so many sampled tokens instead of the whole softmax")
+    add("--recurrent", choices=("lstm", "gru", "peephole", "mlstm"), default="mlstm")
     add("--units", type=int, default=512)
+    add("--layers", type=int, default=1)
     add("--embedding-size", type=int, default=64)
+    add("--tied", action="store_true", help="softmax with the embedding's matrix")
+    add("--embedding-dropout", type=float, default=0.0)
     add("--dropout", type=float, default=0.0)
+    add("--recurrent-dropout", type=float, default=0.0)
     add("--batch-size", type=int, default=64)
     add("--steps", type=int, default=128, help="timesteps of truncated back-propagation")
     add("--parts", type=int, default=20, help="an epoch is one of so many parts of the corpus")
@@ -68,7 +77,8 @@ def command(options, parser):
     for name, value in vars(options).items():
         if name in NO_RESULT or value == parser.get_default(name):
             continue
-        values = [v.name if isinstance(v, Path) else str(v) for v in (value if isinstance(value, list) else [value])]
+        values = [] if value is True else value if isinstance(value, list) else [value]
+        values = [v.name if isinstance(v, Path) else str(v) for v in values]
         words += values if name == "model" else ["--" + name.replace("_", "-"), *values]
     return shlex.join([*words, "--output", f"runs/{options.output.name}"])
 
@@ -77,22 +87,27 @@ def pretrain(options, parser):
     settings = {k: v for k, v in vars(options).items() if k not in (*NO_RESULT, "data")}
     keras.config.set_dtype_policy(options.precision)
     keras.utils.set_random_seed(options.seed)
-    tokenizer = zoo.tokenizers.ByteTokenizer("review")
+    texts, record = data.reviews(options.data, options.text_column)
+    if options.tokenizer == "bytes":
+        tokenizer = zoo.tokenizers.ByteTokenizer("review")
+    else:
+        tokenizer = zoo.tokenizers.SubwordTokenizer.of(texts, options.vocabulary_size, options.lowercase, "review")
+    fields = {name: settings[name] for name in zoo.models.LanguageModelConfig.__dataclass_fields__ if name in settings}
+    fields |= {"vocabulary_size": tokenizer.vocabulary_size, "weight_normalization": options.recurrent == "mlstm"}
+    config = zoo.models.LanguageModelConfig(**fields)
     zoo.training.claim_folder(options.output)
-    train, validation, test, record = data.reviews(options.data, options.text_column, tokenizer, options.seed)
-    streams = functools.partial(zoo.streams.Streams, steps=options.steps, seed=options.seed, unit="bytes")
+    train, validation, test = data.in_parts(texts, tokenizer, options.seed)
+    unit = "bytes" if options.tokenizer == "bytes" else "tokens"
+    streams = functools.partial(zoo.streams.Streams, steps=options.steps, seed=options.seed, unit=unit)
     batches = streams(train, options.batch_size, parts=options.parts)
     held_back = streams(validation, min(options.batch_size, 16))
-    config = zoo.models.LanguageModelConfig(
-        vocabulary_size=tokenizer.vocabulary_size,
-        recurrent="mlstm",
-        units=options.units,
-        embedding_size=options.embedding_size,
-        dropout=options.dropout,
-        weight_normalization=True,
-    )
     model = zoo.models.LanguageModel(config, tokenizer)
-    print(f"{model.count_params():,} weights, {len(train):,} bytes to train on", flush=True)
+    loss = model.training_loss
+    if options.samples:
+        counts = np.bincount(train, minlength=tokenizer.vocabulary_size)
+        batches = sampled_softmax.Sampled(batches, counts, options.samples, options.seed)
+        loss = functools.partial(sampled_softmax.sampled_loss, model)
+    print(f"{model.count_params():,} weights, {len(train):,} {unit} to train on", flush=True)
     steps = options.epochs * len(batches)
     warmup = min(WARMUP, steps // 10)
     optimizer = keras.optimizers.Adam(
@@ -112,7 +127,7 @@ def pretrain(options, parser):
     zoo.training.fit(
         model,
         optimizer,
-        model.training_loss,
+        loss,
         batches,
         functools.partial(model.mean_loss, held_back),
         save,
@@ -125,16 +140,17 @@ def pretrain(options, parser):
         report=functools.partial(print, flush=True),
     )
     keras.config.set_dtype_policy("float32")  # as whoever loads it
-    atomic_write(options.output / "held-back.txt", bytes(test))
-    score = zoo.load(options.output).score(bytes(test).decode())
+    text = tokenizer.decode(test)
+    atomic_write(options.output / "held-back.txt", text.encode())
+    score = zoo.load(options.output).score(text)
     metric = {
-        "data": f"{record['held back']} reviews of {record['name']}, held back in held-back.txt",
+        "data": f"reviews of {record['name']} that were held back in held-back.txt, {score.bytes:,} bytes",
         "figures": {"bits_per_byte": score.bits_per_byte},
         "command": f"zoo evaluate {options.output.name} --text held-back.txt",
     }
     description = (
-        f"A language model of bytes with {config.units} units of multiplicative LSTM, trained on the reviews in "
-        f"{record['name']}."
+        f"A language model of {options.tokenizer} with {config.layers} x {config.units} units of {config.recurrent}, "
+        f"trained on the reviews in {record['name']}."
     )
     zoo.checkpoint.update_manifest(options.output / "best", description=description, metrics=[metric])
     print(f"held back: {score.bits_per_byte:.4f} bits a byte")

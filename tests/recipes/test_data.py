@@ -13,7 +13,7 @@ import pytest
 from recipes import data
 from zoo.errors import ZooError
 from zoo.text_preparation import prepared_review
-from zoo.tokenizers import ByteTokenizer
+from zoo.tokenizers import ByteTokenizer, SubwordTokenizer
 
 TEXT = "Ein Käfer\r\nsaß auf 👩 dem Ast.\n"
 
@@ -117,29 +117,32 @@ def write_reviews(path, texts):
     return path
 
 
-def documents(array):
-    return sorted("\n " + part for part in bytes(array).decode().split("\n ")[1:])
+def documents(array, tokenizer):
+    return sorted("\n " + part for part in tokenizer.decode(array).split("\n ")[1:])
 
 
-def test_reviews_are_prepared_and_each_is_in_one_part(tmp_path):
+SUBWORDS = SubwordTokenizer.of(REVIEWS, 300, preparation="review")
+
+
+@pytest.mark.parametrize("tokenizer, dtype", [(ByteTokenizer("review"), "uint8"), (SUBWORDS, "uint16")])
+def test_reviews_are_prepared_and_each_is_in_one_part(tmp_path, tokenizer, dtype):
     files = [write_reviews(tmp_path / "a.jsonl", REVIEWS[:200]), write_reviews(tmp_path / "b.jsonl", REVIEWS[200:])]
-    *parts, record = data.reviews(files, "text", ByteTokenizer("review"), seed=1)
-    found = [documents(part) for part in parts]
+    texts, record = data.reviews(files, "text")
+    digest = hashlib.sha256("".join(REVIEWS).encode()).hexdigest()
+    assert record == {"name": "a.jsonl, b.jsonl", "sha256": digest, "reviews": 300}
+    parts = data.in_parts(texts, tokenizer, seed=1)
+    assert {part.dtype.name for part in parts} == {dtype}
+    found = [documents(part, tokenizer) for part in parts]
     assert [len(part) for part in found] == [294, 3, 3]
     assert sorted(sum(found, [])) == sorted(prepared_review(text) for text in REVIEWS)
-    everything = "".join(prepared_review(text) for text in REVIEWS).encode()
-    digest = hashlib.sha256(everything).hexdigest()
-    names = {"name": "a.jsonl, b.jsonl", "reviews": 300, "held back": 3}
-    assert record == {**names, "sha256": digest, "bytes": len(everything)}
-    again = data.reviews(files, "text", ByteTokenizer("review"), seed=1)
-    other = data.reviews(files, "text", ByteTokenizer("review"), seed=2)
+    again, other = (data.in_parts(texts, tokenizer, seed) for seed in (1, 2))
     assert all(np.array_equal(a, b) for a, b in zip(parts, again))
-    assert documents(other[2]) != found[2]
+    assert documents(other[2], tokenizer) != found[2]
 
 
 def test_too_few_reviews(tmp_path):
     with pytest.raises(ValueError, match="2 reviews are too few"):
-        data.reviews([write_reviews(tmp_path / "a.jsonl", REVIEWS[:2])], "text", ByteTokenizer("review"), seed=1)
+        data.reviews([write_reviews(tmp_path / "a.jsonl", REVIEWS[:2])], "text")
 
 
 def test_imdb_reviews_without_those_of_the_test(builder, monkeypatch, no_network):
@@ -149,8 +152,8 @@ def test_imdb_reviews_without_those_of_the_test(builder, monkeypatch, no_network
     )
     monkeypatch.setattr(sys.modules["tensorflow_datasets"], "builder", {"imdb_reviews": imdb}.__getitem__)
     with pytest.raises(ConnectionError, match="imdb_reviews is not prepared yet.*--data"):
-        data.reviews(None, "text", ByteTokenizer(), seed=1)
+        data.reviews(None, "text")
     builder.data_path.mkdir()
-    *parts, record = data.reviews(None, "text", ByteTokenizer(), seed=1)
-    assert sorted(b"".join(map(bytes, parts)).decode()) == sorted("a bcdg")
+    texts, record = data.reviews(None, "text")
+    assert texts == ["a b", "c", "d", "g"]
     assert record["name"] == "imdb_reviews"

@@ -63,3 +63,48 @@ def test_the_model_gives_features_and_text(pretrained):
     model = zoo.load(pretrained)
     assert model.features(["a gem", "dull"]).shape == (2, 12)
     assert len(model.generate("\n The film", length=20, seed=1)) == 20
+
+
+def test_pretrain_on_subwords_with_sampled_softmax(reviews, tmp_path):
+    options = "--tokenizer subwords --vocabulary-size 290 --lowercase --samples 40 --recurrent lstm --layers 2 --tied"
+    options = [*SMOKE, *options.split(), "--embedding-size", "12", "--epochs", "3", "--batch-size", "2"]
+    sentiment.main(["pretrain", "--data", str(reviews), *options, "--output", str(tmp_path / "lm")])
+    model = zoo.load(tmp_path / "lm")
+    assert 256 < model.tokenizer.vocabulary_size <= 290 and model.tokenizer.lowercase
+    assert (model.config.recurrent, model.config.layers, model.config.tied) == ("lstm", 2, True)
+    manifest = json.loads((tmp_path / "lm" / "best" / "manifest.json").read_text())
+    history = manifest["training"]["history"]
+    assert history[-1]["validation"] < history[0]["validation"] < np.log(290)
+    said, _ = sentiment.arguments(shlex.split(manifest["training"]["command"])[2:])
+    asked, _ = sentiment.arguments(["pretrain", "--data", reviews.name, *options, "--output", "runs/lm"])
+    assert said == asked
+
+
+@pytest.fixture
+def labelled(tmp_path):
+    random = np.random.default_rng(1)
+    for name in ("train.csv", "test.csv"):
+        with (tmp_path / name).open("w", newline="") as file:
+            write = csv.writer(file)
+            write.writerow(("text", "label"))
+            for i in range(120):
+                words = list(random.choice(WORDS, random.integers(2, 9)))
+                write.writerow((" ".join([*words, ("awful" if i % 2 else "gem") * 3]), i % 2))
+    return tmp_path
+
+
+def test_probe(pretrained, labelled, capsys):
+    line = ["probe", str(pretrained), "--data", str(labelled / "train.csv"), "--test", str(labelled / "test.csv")]
+    sentiment.main([*line, "--output", str(labelled / "probe"), "--store", "float32"])
+    manifest = json.loads((labelled / "probe" / "best" / "manifest.json").read_text())
+    test, train = (metric["figures"] for metric in manifest["metrics"])
+    assert train["units_used"] <= 12 and 0 <= train["best_unit"] < 12
+    assert (labelled / "probe" / f"unit-{train['best_unit']:.0f}.png").exists()
+    classifier = zoo.load(labelled / "probe")
+    assert classifier.config.pooling == ("cell",) and classifier.config.labels == ("0", "1")
+    with (labelled / "test.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    right = [r.label == row["label"] for r, row in zip(classifier.classify([row["text"] for row in rows]), rows)]
+    assert np.mean(right) == pytest.approx(test["accuracy"], abs=0.01)
+    assert "best unit" in capsys.readouterr().out
+    sentiment.main([*line, "--output", str(labelled / "probe")])  # from the features that it kept
