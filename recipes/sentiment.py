@@ -1,11 +1,13 @@
 """Sentiment from a language model of reviews (Radford, Jozefowicz & Sutskever 2017).
 
 python recipes/sentiment.py pretrain --data train.jsonl.xz unsupervised.jsonl.xz --output runs/mlstm-reviews
+python recipes/sentiment.py probe runs/mlstm-reviews --data train.jsonl.xz --test test.jsonl.xz --output runs/probe
 """
 
 import argparse
 import dataclasses
 import functools
+import hashlib
 import io
 import shlex
 import sys
@@ -203,7 +205,10 @@ def probe(options, parser):
 
 def labelled_features(model, path, options):
     """Features of the texts in a file, kept in the output folder, since they take long; and their labels."""
-    kept = options.output / f"features-{path.name}.npy"
+    digest = hashlib.sha256(path.read_bytes() + options.text_column.encode())
+    for weight in model.encoder.weights:
+        digest.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)))
+    kept = options.output / f"features-{digest.hexdigest()[:16]}.npy"  # of this model and this file
     found = list(rows(path, options.text_column, options.label_column))
     names = tuple(sorted({row.label for row in found}))
     if kept.exists():

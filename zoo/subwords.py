@@ -72,12 +72,11 @@ class SubwordTokenizer:
 
     @cached_property
     def _engine(self):
-        from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
+        from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
         vocabulary = {piece: i for i, piece in enumerate(self._pieces)}
         engine = Tokenizer(models.BPE(vocabulary, [tuple(merge.split(" ")) for merge in self.merges]))
         engine.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-        engine.decoder = decoders.ByteLevel()
         if self.lowercase:
             engine.normalizer = normalizers.Lowercase()
         return engine

@@ -48,7 +48,7 @@ class Trace:
     @property
     def scores(self):
         """From -1 to 1. With two labels, where between the first and the second; with more, how sure of the one that
-        is the likeliest in the end, 0 being as sure as by chance and -1 excluded."""
+        is the likeliest in the end: 0 is as sure as by chance, -1 not at all."""
         if len(self.labels) == 2:
             return self.probabilities[:, 1] - self.probabilities[:, 0]
         p, chance = self.probabilities[:, self.label_index], 1 / len(self.labels)

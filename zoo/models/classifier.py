@@ -145,7 +145,7 @@ class Classifier(keras.Model):
             mask: boolean `(batch, time)` or None.
 
         Returns:
-            The new carry, and the hidden states `(batch, time, units)`.
+            The new carry.
         """
         state, highest, total, count = carry
         hidden, state = self.encoder(tokens, state, mask=mask, training=training)
@@ -154,7 +154,7 @@ class Classifier(keras.Model):
         highest = ops.maximum(highest, ops.max(ops.where(seen, values, -np.inf), axis=1))
         total = total + ops.sum(ops.where(seen, values, 0.0), axis=1)
         count = count + ops.sum(ops.cast(seen, "float32"), axis=1)
-        return (state, highest, total, count), hidden
+        return state, highest, total, count
 
     def logits(self, carry, training=False):
         """Logits `(batch, labels)` of what has been read."""
@@ -171,7 +171,7 @@ class Classifier(keras.Model):
         return self.output_layer(x)
 
     def call(self, tokens, mask=None, training=False):
-        carry, _ = self.read(tokens, self.initial_carry(ops.shape(tokens)[0]), mask, training)
+        carry = self.read(tokens, self.initial_carry(ops.shape(tokens)[0]), mask, training)
         return self.logits(carry, training)
 
     def training_loss(self, batch, carry=()):
@@ -232,7 +232,7 @@ class Classifier(keras.Model):
 
     @functools.cached_property
     def _read_some(self):
-        return compiled(lambda tokens, mask, carry: self.read(tokens, carry, mask)[0], self.variables)
+        return compiled(lambda tokens, mask, carry: self.read(tokens, carry, mask), self.variables)
 
     @functools.cached_property
     def _probabilities_of(self):
@@ -243,7 +243,7 @@ class Classifier(keras.Model):
         def trace_some(tokens, mask, carry):
             def step(leaves, inputs):
                 token, seen = inputs
-                carry, _ = self.read(token[:, None], tree.pack_sequence_as(structure, leaves), seen[:, None])
+                carry = self.read(token[:, None], tree.pack_sequence_as(structure, leaves), seen[:, None])
                 return tuple(tree.flatten(carry)), (ops.softmax(self.logits(carry))[0],)
 
             structure = carry
