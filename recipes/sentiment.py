@@ -5,7 +5,6 @@ python recipes/sentiment.py probe runs/mlstm-reviews --data train.jsonl.xz --tes
 """
 
 import argparse
-import dataclasses
 import functools
 import hashlib
 import io
@@ -182,11 +181,7 @@ def probe(options, parser):
         metrics.insert(0, {"data": options.test.name, "figures": figures, "command": command(options, parser)})
     picture = options.output / f"unit-{found.unit}.png"
     probing.histogram(picture, features[:, found.unit], labels, names, found.threshold)
-    shared = {f.name: getattr(model.config, f.name) for f in dataclasses.fields(zoo.models.encoder.EncoderConfig)}
-    config = zoo.models.ClassifierConfig(**shared, labels=names, pooling=("cell",))
-    classifier = zoo.models.Classifier(config, model.tokenizer)
-    for name, weight in model.encoder.named_weights().items():
-        classifier.named_weights()[name].assign(weight)
+    classifier = zoo.models.Classifier.on(model, labels=names, pooling=("cell",))
     # Two logits of plus and minus one half: their difference is that of the logistic regression.
     halves = np.stack([-found.weights, found.weights], axis=1) / 2
     classifier.output_layer.set_weights([halves, np.array([-found.bias, found.bias]) / 2])

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zoo.examples import Buckets, encode, padded_length, stratified
+from zoo.examples import Buckets, encode, stratified
 from zoo.rows import rows
 from zoo.tokenizers import ByteTokenizer
 
@@ -54,13 +54,6 @@ def test_stratified(labels, fraction, seed):
     assert np.array_equal(rest, again[0]) and np.array_equal(some, again[1])
 
 
-@given(st.integers(0, 10**7))
-def test_padded_length(length):
-    padded = padded_length(length)
-    assert max(length, 32) <= padded < 2 * max(length, 32)
-    assert padded & (padded - 1) == 0
-
-
 def test_every_example_is_in_one_batch_of_an_epoch(known):
     buckets = Buckets(known, np.arange(5, 100), tokens=256, seed=1)
     epochs = []
@@ -81,7 +74,8 @@ def texts_of(batches):
     """The texts that count, with what belongs to them checked on the way."""
     found = []
     for i in range(len(batches)):
-        for row, length, label, weight in zip(*batches[i]):
+        tokens, *others = batches[i]
+        for row, length, label, weight in zip(tokens.tokens[tokens.places], *others):
             assert not row[length:].any()
             if weight:
                 found.append(bytes(row[:length].astype("uint8")).decode())

@@ -29,7 +29,7 @@ def test_batches_are_those_of_the_streams_and_the_same_for_the_same_epoch():
     first, again, later = batches(50)(1), batches(50)(1), batches(50)(2)
     assert len(first) == len(plain) == len(batches(50))
     for i in (0, 3):
-        np.testing.assert_array_equal(first[i][0], plain[i][0])
+        np.testing.assert_array_equal(first[i][0].plain(), plain[i][0])
         np.testing.assert_array_equal(first[i][1], plain[i][1])
         np.testing.assert_array_equal(first[i][2], again[i][2])
         assert (first[i][2] != later[i][2]).any()

@@ -4,7 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-SHORTEST = 32  # timesteps of a batch; longer ones have 64, 128, 256, ...
+from zoo.distinct import distinct
+from zoo.padding import padded_length
+
+MANY = 4096  # texts, from which on it pays to compile more shapes in order to pad less
 
 
 class Examples(NamedTuple):
@@ -89,9 +92,9 @@ class Buckets:
         seed: integer.
         weights: float `(labels,)`, of the examples of each label.
 
-    Calling with an epoch gives a sequence of batches `(tokens, lengths, labels, weights)`: int32 `(rows, time)`, int32,
-    int32 and float32 `(rows,)`. For one `time` there is one `rows`, so that few shapes are compiled; rows that are left
-    over in the last batch of a shape weigh nothing.
+    Calling with an epoch gives a sequence of batches `(tokens, lengths, labels, weights)`: `zoo.distinct.Distinct` of
+    `(rows, time)`, int32, int32 and float32 `(rows,)`. For one `time` there is one `rows`, so that few shapes are
+    compiled; rows that are left over in the last batch of a shape weigh nothing.
     """
 
     unit = "texts"
@@ -100,7 +103,7 @@ class Buckets:
         self.examples, self.indices, self.seed = examples, np.asarray(indices), seed
         self.weights = np.ones(len(examples.names), "float32") if weights is None else np.float32(weights)
         lengths = examples.lengths()[self.indices]
-        self.times = np.array([padded_length(n) for n in lengths])
+        self.times = np.array([padded_length(n, fine=len(lengths) >= MANY) for n in lengths])
         self.rows = {int(time): max(1, min(256, tokens // int(time))) for time in np.unique(self.times)}
         self.count = sum(-(-int((self.times == time).sum()) // rows) for time, rows in self.rows.items())
         self.size = len(self.indices) / self.count
@@ -134,13 +137,4 @@ class _Batches:
             lengths[row] = len(text)
         labels[: len(indices)] = examples.labels[indices]
         weights[: len(indices)] = self.buckets.weights[labels[: len(indices)]]
-        return tokens, lengths, labels, weights
-
-
-def padded_length(length):
-    """The power of two that holds so many timesteps: the fewer shapes, the less is compiled.
-
-    >>> [padded_length(n) for n in (0, 32, 33, 700)]
-    [32, 32, 64, 1024]
-    """
-    return max(SHORTEST, 1 << max(int(length) - 1, 0).bit_length())
+        return distinct(tokens), lengths, labels, weights

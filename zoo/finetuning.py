@@ -5,7 +5,6 @@ import hashlib
 import numbers
 import os
 import tempfile
-from dataclasses import fields
 from pathlib import Path
 
 import keras
@@ -17,7 +16,6 @@ from zoo.atomic_files import atomic_write
 from zoo.backend import compiled
 from zoo.layerwise_adam import LayerwiseAdam
 from zoo.models import Classifier, ClassifierConfig
-from zoo.models.encoder import EncoderConfig
 from zoo.rows import rows
 from zoo.stored_weights import DTYPES
 
@@ -33,6 +31,7 @@ def finetune(
     label_column="label",
     *,
     output,
+    pretrained=True,
     validation=0.1,
     bad_rows="error",
     pooling=("last", "max", "mean"),
@@ -68,6 +67,7 @@ def finetune(
         text_column: name of the column with the text.
         label_column: name of the column with the label.
         output: folder of the run, which `zoo.load` opens; it must be new, or that of the same training.
+        pretrained: False to begin with random weights instead of the base's, to see what the pretraining is worth.
         validation: fraction of each label's examples that chooses the best epoch.
         bad_rows: `"error"` to stop at the first row without text or label, `"skip"` to leave such rows out and list
             them in `skipped.txt`.
@@ -123,7 +123,7 @@ def finetune(
     record = _record(data, known)
     train, held_back = examples.stratified(known.labels, validation, seed)
     keras.utils.set_random_seed(settings["seed"])
-    model = _classifier(source, known.names, pooling, hidden_units, dropout, recurrent_dropout, head_dropout)
+    model = _classifier(source, known.names, settings)
     weights = _class_weights(class_weights, known, train)
     batches = examples.Buckets(known, train, batch_tokens, seed, weights)
     validation_batches = examples.Buckets(known, held_back, batch_tokens, seed, weights)
@@ -240,21 +240,25 @@ def _loss_and_hits(model, tokens, lengths, labels, weights):
     return ops.sum(losses * weights), ops.sum(weights), ops.sum(ops.cast(hits, "float32"))
 
 
-def _classifier(source, labels, pooling, hidden_units, dropout, recurrent_dropout, head_dropout):
+def _classifier(source, names, settings):
     """A classifier with the layers of a pretrained model; and with its output, if that knows these labels."""
-    same = isinstance(source, Classifier) and source.config.labels == labels
-    if same:
-        pooling, hidden_units = source.config.pooling, source.config.hidden_units
-    shared = {f.name: getattr(source.config, f.name) for f in fields(EncoderConfig)}
-    shared |= {"embedding_dropout": dropout, "dropout": dropout, "recurrent_dropout": recurrent_dropout}
-    config = ClassifierConfig(
-        **shared, labels=labels, pooling=pooling, hidden_units=hidden_units, head_dropout=head_dropout
+    same = settings["pretrained"] and isinstance(source, Classifier) and source.config.labels == names
+    dropout = settings["dropout"]
+    model = Classifier.on(
+        source,
+        labels=names,
+        pooling=source.config.pooling if same else settings["pooling"],
+        hidden_units=source.config.hidden_units if same else settings["hidden_units"],
+        embedding_dropout=dropout,
+        dropout=dropout,
+        recurrent_dropout=settings["recurrent_dropout"],
+        head_dropout=settings["head_dropout"],
     )
-    model = Classifier(config, source.tokenizer)
-    known = source.named_weights() if same else source.encoder.named_weights()
-    for name, variable in model.named_weights().items():
-        if name in known:
-            variable.assign(known[name])
+    if not settings["pretrained"]:
+        return Classifier(model.config, model.tokenizer)
+    for layer in ("hidden", "output_layer") if same else ():
+        if getattr(model, layer) is not None:
+            getattr(model, layer).set_weights(getattr(source, layer).get_weights())
     return model
 
 

@@ -5,6 +5,8 @@ import numbers
 import numpy as np
 from keras import ops
 
+from zoo.distinct import distinct
+
 PIECE = 256  # timesteps
 
 
@@ -49,7 +51,7 @@ def read(documents, read_some, initial, batch_size=64, progress=None):
 
     Args:
         documents: list of int arrays `(tokens,)`.
-        read_some: `(tokens, mask, carry) -> carry`.
+        read_some: `(tokens, mask, carry) -> carry`, with `zoo.distinct.Distinct` tokens.
         initial: `(rows) -> carry`, for so many documents.
         batch_size: how many are read side by side.
         progress: called with the number of documents done and in all.
@@ -65,7 +67,7 @@ def read(documents, read_some, initial, batch_size=64, progress=None):
         rows = min(batch_size, 1 << (len(indices) - 1).bit_length())
         carry = initial(rows)
         for tokens, mask in pieces([documents[i] for i in indices], rows):
-            carry = read_some(tokens, mask, carry)
+            carry = read_some(distinct(tokens), mask, carry)
         yield indices, carry
         if progress is not None:
             progress(start + len(indices), len(order))

@@ -10,6 +10,8 @@ in which log_q is the logarithm of how often a token is expected among the sampl
 import numpy as np
 from keras import ops
 
+from zoo.distinct import distinct
+
 SMOOTHING = 0.75  # power of the frequencies (Mikolov et al. 2013), so that rare tokens are drawn, too
 
 
@@ -22,8 +24,8 @@ class Sampled:
         samples: how many tokens are drawn for a batch, with replacement.
         seed: integer.
 
-    `sampled` is int32 `(samples,)`; `log_q`, float32 `(vocabulary,)`, is the same in all batches: of each token the
-    logarithm of how often it is expected among the samples.
+    `inputs` are `zoo.distinct.Distinct`. `sampled` is int32 `(samples,)`; `log_q`, float32 `(vocabulary,)`, is the same
+    in all batches: of each token the logarithm of how often it is expected among the samples.
 
     Example:
 
@@ -58,7 +60,8 @@ class _Batches:
         sampled = self.sampled
         uniform = np.random.default_rng([sampled.seed, self.epoch, i]).random(sampled.samples)
         tokens = np.searchsorted(sampled.cumulative[:-1], uniform, side="right").astype("int32")
-        return *self.batches[i], tokens, sampled.log_q
+        inputs, targets = self.batches[i]
+        return distinct(inputs), targets, tokens, sampled.log_q
 
 
 def sampled_loss(model, batch, state):
@@ -66,7 +69,7 @@ def sampled_loss(model, batch, state):
 
     Args:
         model: a `zoo.models.LanguageModel`.
-        batch: `(inputs, targets, sampled, log_q)`.
+        batch: `(inputs, targets, sampled, log_q)`; the inputs may be plain tokens, too.
         state: of the model.
     """
     inputs, targets, sampled, log_q = batch

@@ -6,6 +6,8 @@ import pytest
 from keras import ops
 
 import zoo
+from zoo.backend import training_step
+from zoo.distinct import distinct
 from zoo.models import Classifier, ClassifierConfig
 from zoo.models.classifier import POOLING
 from zoo.tokenizers import ByteTokenizer
@@ -122,6 +124,32 @@ def test_training_loss_weighs_rows_and_ignores_padding():
     losses = [-np.log(model.probabilities([t])[0, label]) for t, label in ((TEXTS[0], 1), ("x", 2))]
     loss, _ = model.training_loss((tokens, lengths, labels, np.array([3.0, 1.0, 0.0], "float32")))
     assert float(loss) == pytest.approx((3 * losses[0] + losses[1]) / 4, rel=1e-4)
+
+
+@pytest.mark.parametrize("embedding_dropout", [0.0, 0.3])
+def test_distinct_tokens_train_as_plain_ones(embedding_dropout):
+    """One step of plain gradient descent, from which the gradients can be read off."""
+    tokens = np.random.default_rng(1).integers(0, 9, (3, 12)).astype("int32")
+    others = np.array([12, 5, 1], "int32"), np.array([0, 2, 1], "int32"), np.ones(3, "float32")
+    trained = []
+    for inputs in (tokens, distinct(tokens)):
+        keras.utils.set_random_seed(1)
+        model = make("mlstm", layers=2, embedding_dropout=embedding_dropout)
+        optimizer = keras.optimizers.SGD(1.0)
+        optimizer.build(model.trainable_variables)
+        step, sync = training_step(model, optimizer, model.training_loss)
+        loss, _ = step((inputs, *others), ())
+        sync()
+        trained.append([numpy(loss), *map(numpy, model.weights)])
+    for plain, shared in zip(*trained):
+        np.testing.assert_allclose(shared, plain, rtol=1e-4, atol=1e-6)
+
+
+def test_a_classifier_on_another_model():
+    model = make(hidden_units=3, head_dropout=0.5)
+    other = Classifier.on(model, labels=("a", "b"), pooling=("cell",))
+    assert (other.config.labels, other.config.pooling, other.config.hidden_units) == (("a", "b"), ("cell",), 0)
+    np.testing.assert_array_equal(other.features(TEXTS), model.features(TEXTS))
 
 
 @pytest.mark.parametrize("dtype, tolerance", [("float32", 0), ("float16", 2e-2)])

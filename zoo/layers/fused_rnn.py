@@ -66,9 +66,7 @@ class FusedRNN:
                 "own loop. Received: use_cudnn=True"
             )
         sequences = ops.transpose(sequences, (1, 0, 2))
-        if mask is not None:
-            mask = ops.cast(tree.flatten(mask)[0], "bool")
-            mask = ops.transpose(ops.reshape(mask, ops.shape(mask)[:2]))[:, :, None]
+        mask = _time_major(mask)
         if self.go_backwards:
             sequences = ops.flip(sequences, axis=0)
             mask = None if mask is None else ops.flip(mask, axis=0)
@@ -89,12 +87,42 @@ class FusedRNN:
         return last_output, ops.transpose(outputs, (1, 0, 2)), list(states)
 
     def _fused_loop(self, sequences, initial_state, mask, training):
-        hidden_dropout = None
         if training and self.cell.dropout:
             sequences = sequences * self.cell.get_dropout_mask(sequences[0])
+        recurrence, projected, weights = self.recurrence(sequences)
+        return self._run(recurrence, projected, weights, initial_state, mask, training)
+
+    def read_distinct(self, inputs, places, initial_state, mask=None, training=False):
+        """Reads sequences of inputs that recur, each of which is multiplied with the kernels only once.
+
+        Args:
+            inputs: `(count, features)`. The layer must have no `dropout`, which is different in every sequence.
+            places: int `(batch, time)`, which of the inputs stands there.
+            initial_state: list of tensors `(batch, units)`.
+            mask: boolean `(batch, time)` or None.
+            training: whether recurrent dropout is on.
+
+        Returns:
+            The hidden states `(batch, time, units)`, and the list of final states. A masked step repeats the state
+            before it.
+        """
+        recurrence, tables, weights = self.recurrence(inputs[None])
+        places = ops.transpose(places)
+        projected = tuple(ops.take(table[0], places, axis=0) for table in tables)
+        hidden, states = self._run(recurrence, projected, weights, tuple(initial_state), _time_major(mask), training)
+        return ops.transpose(hidden, (1, 0, 2)), list(states)
+
+    def _run(self, recurrence, projected, weights, initial_state, mask, training):
+        hidden_dropout = None
         if training and self.cell.recurrent_dropout:
             hidden_dropout = self.cell.get_recurrent_dropout_mask(initial_state[0])
-        recurrence, projected, weights = self.recurrence(sequences)
         # Tensors, not variables: TensorFlow's custom gradients take no variables as arguments.
         weights = tuple(ops.reshape(weight, weight.shape) for weight in weights)
         return sequence_kernels.run(recurrence, projected, initial_state, weights, mask, hidden_dropout)
+
+
+def _time_major(mask):
+    if mask is None:
+        return None
+    mask = ops.cast(tree.flatten(mask)[0], "bool")
+    return ops.transpose(ops.reshape(mask, ops.shape(mask)[:2]))[:, :, None]

@@ -6,6 +6,7 @@ states); Radford, Jozefowicz & Sutskever 2017 (the final cell state as features,
 
 import functools
 from dataclasses import asdict, dataclass, replace
+from dataclasses import fields as dataclass_fields
 from typing import NamedTuple
 
 import keras
@@ -79,7 +80,7 @@ class Classifier(keras.Model):
         tokenizer: from `zoo.tokenizers`.
 
     Call arguments:
-        tokens: int `(batch, time)`.
+        tokens: int `(batch, time)`, or `zoo.distinct.Distinct`.
         mask: boolean `(batch, time)` or None: False where there is no token.
         training: whether dropout is on.
 
@@ -122,6 +123,21 @@ class Classifier(keras.Model):
         self.output_layer.build((None, features))
         self.built = True
 
+    @classmethod
+    def on(cls, model, **fields):
+        """A classifier on the embedding and the recurrent layers of another model, which are copied.
+
+        Args:
+            model: a `LanguageModel` or a `Classifier`, with its tokenizer.
+            fields: of `ClassifierConfig`: the labels, and what else is to differ from the model's.
+        """
+        shared = {f.name: getattr(model.config, f.name) for f in dataclass_fields(EncoderConfig)}
+        classifier = cls(ClassifierConfig(**{**shared, **fields}), model.tokenizer)
+        targets = classifier.named_weights()
+        for name, weight in model.encoder.named_weights().items():
+            targets[name].assign(weight)
+        return classifier
+
     def named_weights(self):
         """The weights by the names of `ClassifierConfig.weight_shapes`, in its order."""
         head = [layer for layer in (self.hidden, self.output_layer) if layer is not None]
@@ -140,7 +156,7 @@ class Classifier(keras.Model):
         """Reads some timesteps.
 
         Args:
-            tokens: int `(batch, time)`.
+            tokens: int `(batch, time)`, or `zoo.distinct.Distinct`.
             carry: from `initial_carry` or an earlier call.
             mask: boolean `(batch, time)` or None.
 
@@ -149,7 +165,7 @@ class Classifier(keras.Model):
         """
         state, highest, total, count = carry
         hidden, state = self.encoder(tokens, state, mask=mask, training=training)
-        seen = ops.ones(ops.shape(tokens) + (1,), "bool") if mask is None else mask[:, :, None]
+        seen = ops.ones(ops.shape(hidden)[:2] + (1,), "bool") if mask is None else mask[:, :, None]
         values = ops.cast(hidden, "float32")
         highest = ops.maximum(highest, ops.max(ops.where(seen, values, -np.inf), axis=1))
         total = total + ops.sum(ops.where(seen, values, 0.0), axis=1)
@@ -171,7 +187,7 @@ class Classifier(keras.Model):
         return self.output_layer(x)
 
     def call(self, tokens, mask=None, training=False):
-        carry = self.read(tokens, self.initial_carry(ops.shape(tokens)[0]), mask, training)
+        carry = self.read(tokens, self.initial_carry(ops.shape(tree.flatten(tokens)[0])[0]), mask, training)
         return self.logits(carry, training)
 
     def training_loss(self, batch, carry=()):
