@@ -15,7 +15,11 @@ from zoo.evaluation import evaluate
 from zoo.rows import rows
 from zoo.text_files import read_text
 
-CONVERTERS = {"openai-mlstm": converters.openai_mlstm}
+CONVERTERS = {
+    "openai-mlstm": converters.openai_mlstm,
+    "keras-lstm": converters.keras_lstm,
+    "addons-peephole": converters.addons_model,
+}
 
 
 def main(argv=None):
@@ -99,9 +103,21 @@ def _parser():
     add("--seed", type=int, default=1)
 
     add = command("convert", _convert, "make a checkpoint of weights that others have published")
-    add("layout", choices=tuple(CONVERTERS), help="openai-mlstm: the fifteen arrays of the sentiment neuron")
+    add(
+        "layout",
+        choices=tuple(CONVERTERS),
+        help="openai-mlstm: the fifteen arrays of the sentiment neuron; keras-lstm: a .keras or .weights.h5 file with "
+        "LSTM, GRU or SimpleRNN layers; addons-peephole: an .h5 or .npz file with TensorFlow Addons' PeepholeLSTMCell",
+    )
     add("source", type=Path, help="folder or file of the weights")
     add("output", type=Path, help="folder of the checkpoint")
+    add(
+        "--vocabulary",
+        type=Path,
+        help="JSON file: the list of all tokens, the first that of id 0, or an object from token to id; each one "
+        'character, "[UNK]" or "" for padding. Not needed for models on bytes',
+    )
+    add("--labels", help="of a classifier, in the order of its outputs, such as negative,positive")
     add("--dtype", choices=("float16", "float32"), default="float32", help="type of the weights on disk")
 
     add = command("evaluate", _evaluate, "measure a language model on a text, or a classifier on labelled texts")
@@ -214,7 +230,14 @@ def _finetune_command(options):
 
 
 def _convert(options):
-    zoo.save(CONVERTERS[options.layout](options.source), options.output, dtype=options.dtype)
+    convert, beyond = CONVERTERS[options.layout], {}
+    if options.vocabulary:
+        beyond["vocabulary"] = converters.read_vocabulary(options.vocabulary)
+    if options.labels:
+        beyond["labels"] = [label.strip() for label in options.labels.split(",")]
+    if beyond and convert is converters.openai_mlstm:
+        raise ValueError("The sentiment neuron is a language model on bytes: leave --vocabulary and --labels away.")
+    zoo.save(convert(options.source, **beyond), options.output, dtype=options.dtype)
 
 
 def _clamp(words):

@@ -7,6 +7,7 @@ from keras import ops
 
 from zoo import converters
 from zoo.errors import UnsafeCheckpoint
+from zoo.models import LanguageModelConfig
 
 VOCABULARY, SIZE, UNITS = 256, 7, 12
 
@@ -56,7 +57,7 @@ def test_openai_mlstm_equals_the_paper(folder):
 
 
 def test_shapes_at_the_published_size():
-    shapes = converters.LanguageModelConfig(256, "mlstm", units=4096, embedding_size=64).weight_shapes()
+    shapes = LanguageModelConfig(256, "mlstm", units=4096, embedding_size=64).weight_shapes()
     assert shapes == {
         "embedding/embeddings": (256, 64),
         "recurrent_0/kernel": (64, 16384),

@@ -1,9 +1,10 @@
-"""From the published weights of others to checkpoints of the zoo. Only arrays are read; nothing is unpickled."""
+"""The sentiment neuron, from the arrays that OpenAI published."""
 
 from pathlib import Path
 
 import numpy as np
 
+from zoo.converters.arrays import finite, refusing
 from zoo.errors import UnsafeCheckpoint
 from zoo.models import LanguageModel, LanguageModelConfig
 from zoo.tokenizers import ByteTokenizer
@@ -77,13 +78,6 @@ def _gates(array):
 def _array(path):
     if path.stat().st_size > LARGEST:
         raise UnsafeCheckpoint(path, f"it has more than {LARGEST:,} bytes")
-    try:
+    with refusing(path):
         array = np.lib.format.open_memmap(path, "r")  # maps: no header can make it allocate, no object be unpickled
-        if array.dtype.kind != "f":
-            raise ValueError("it is not an array of floats")
-        array = np.asarray(array, "float32")
-    except (ValueError, OSError, EOFError, SyntaxError, MemoryError) as error:
-        raise UnsafeCheckpoint(path, error) from None
-    if not np.isfinite(array).all():
-        raise UnsafeCheckpoint(path, "it has values that are not finite")
-    return array
+    return finite(path, path.name, array)
