@@ -1,10 +1,13 @@
-"""Sentiment from a language model of reviews (Radford, Jozefowicz & Sutskever 2017).
+"""Sentiment from a language model of reviews (Radford, Jozefowicz & Sutskever 2017; Dai & Le 2015).
 
 python recipes/sentiment.py pretrain --data train.jsonl.xz unsupervised.jsonl.xz --output runs/mlstm-reviews
 python recipes/sentiment.py probe runs/mlstm-reviews --data train.jsonl.xz --test test.jsonl.xz --output runs/probe
+python recipes/sentiment.py finetune runs/mlstm-reviews --data train.jsonl.xz --test test.jsonl.xz --output runs/tuned
+python recipes/sentiment.py curve runs/mlstm-reviews --data train.jsonl.xz --output runs/curve
 """
 
 import argparse
+import csv
 import functools
 import hashlib
 import io
@@ -19,12 +22,17 @@ import numpy as np  # noqa: E402
 
 import zoo  # noqa: E402
 from recipes import data, messages  # noqa: E402
-from zoo import probing, sampled_softmax  # noqa: E402
+from zoo import checkpoint, examples, probing, sampled_softmax  # noqa: E402
 from zoo.atomic_files import atomic_write  # noqa: E402
+from zoo.evaluation import evaluate  # noqa: E402
+from zoo.models.classifier import POOLING  # noqa: E402
 from zoo.rows import rows  # noqa: E402
 
 WARMUP = 200  # steps
-NO_RESULT = ("output", "checkpoint_minutes", "stage")  # options that do not change the weights
+READ_IN_ALL = 16_000  # texts, in all epochs together, of a training with few labels
+NO_RESULT = ("output", "checkpoint_minutes", "stage", "test", "card")  # options that do not change the weights
+TUNING = "pooling hidden_units dropout recurrent_dropout head_dropout longest batch_tokens epochs patience".split()
+TUNING += "learning_rate layer_decay unfreeze_epochs average seed".split()
 
 
 def arguments(argv=None):
@@ -68,15 +76,52 @@ def arguments(argv=None):
     add("--label-column", default="label")
     add("--seed", type=int, default=1)
     add("--store", choices=("float16", "float32"), default="float16", help="type of the weights on disk")
+    add("--card", type=Path, help="checkpoint whose card shall show the figures, too")
+    finetune = stages.add_parser("finetune", help="train the whole model into a classifier")
+    add = finetune.add_argument
+    add("model", help="name or folder of a language model or a classifier")
+    add("--output", required=True, type=Path, help="folder of the run: best checkpoint, state, log, curve")
+    add("--data", required=True, type=Path, help=".csv, .tsv or .jsonl with texts and labels")
+    add("--test", type=Path, help="the same, for the final figure")
+    add("--checkpoint-minutes", type=float, default=5.0)
+    add("--store", choices=("float16", "float32"), default="float16", help="type of the weights on disk")
+    add("--card", type=Path, help="checkpoint whose card shall show the figures, too")
+    curve = stages.add_parser("curve", help="what the pretraining is worth: accuracy over the number of labels")
+    add = curve.add_argument
+    add("model", help="name or folder of a language model")
+    add("--output", required=True, type=Path, help="folder for the runs, the table and the picture")
+    add("--data", required=True, type=Path, help=".csv, .tsv or .jsonl with texts and labels")
+    add("--sizes", nargs="+", type=int, default=[50, 100, 500, 2000], help="labels, besides all there are")
+    add("--held-back", type=float, default=0.1, help="fraction of the data for the figures")
+    add("--most-epochs", type=int, default=20, help="with few labels")
+    add("--card", type=Path, help="checkpoint whose card shall show the figures, too")
+    for sub in (finetune, curve):
+        add = sub.add_argument
+        add("--text-column", default="text")
+        add("--label-column", default="label")
+        add("--pooling", nargs="+", choices=POOLING, default=["last", "max", "mean"])
+        add("--hidden-units", type=int, default=0)
+        add("--dropout", type=float, default=0.0, help="of the embedding and after each recurrent layer")
+        add("--recurrent-dropout", type=float, default=0.0)
+        add("--head-dropout", type=float, default=0.5)
+        add("--longest", type=int, default=512, help="tokens read of a text in training")
+        add("--batch-tokens", type=int, default=16_384)
+        add("--epochs", type=int, default=4)
+        add("--patience", type=int, default=2)
+        add("--learning-rate", type=float, default=1e-3)
+        add("--layer-decay", type=float, default=0.5)
+        add("--unfreeze-epochs", type=float, default=0.0)
+        add("--average", type=float, default=0.99)
+        add("--seed", type=int, default=1)
     options = parser.parse_args(argv)
-    return options, {"pretrain": pretrain, "probe": probe}[options.stage]
+    return options, stages.choices[options.stage]
 
 
-def command(options, parser):
+def command(options, parser, tested=False):
     """The command line that repeats this run, without what does not change its result."""
     words = ["python", "recipes/sentiment.py", options.stage]
     for name, value in vars(options).items():
-        if name in NO_RESULT or value == parser.get_default(name):
+        if name in NO_RESULT and not (tested and name == "test") or value == parser.get_default(name):
             continue
         values = [] if value is True else value if isinstance(value, list) else [value]
         values = [v.name if isinstance(v, Path) else str(v) for v in values]
@@ -171,14 +216,15 @@ def probe(options, parser):
         "best_unit": found.unit,
         "best_unit_accuracy_in_training": found.unit_accuracy(features, labels),
     }
-    metrics = [{"data": options.data.name, "figures": figures, "command": command(options, parser)}]
+    said = command(options, parser, tested=True)
+    metrics = [{"data": f"{options.data.name}, linear probe", "figures": figures, "command": said}]
     if options.test:
         test_features, test_labels, _ = labelled_features(model, options.test, options)
         figures = {
             "accuracy": found.accuracy(test_features, test_labels),
             "best_unit_accuracy": found.unit_accuracy(test_features, test_labels),
         }
-        metrics.insert(0, {"data": options.test.name, "figures": figures, "command": command(options, parser)})
+        metrics.insert(0, {"data": f"{options.test.name}, linear probe", "figures": figures, "command": said})
     picture = options.output / f"unit-{found.unit}.png"
     probing.histogram(picture, features[:, found.unit], labels, names, found.threshold)
     classifier = zoo.models.Classifier.on(model, labels=names, pooling=("cell",))
@@ -193,9 +239,114 @@ def probe(options, parser):
     }
     zoo.save(classifier, options.output / "best", manifest, dtype=options.store)
     for metric in metrics:
+        if options.card:
+            add_metric(options.card, metric)
         for name, value in metric["figures"].items():
             print(f"{metric['data']}: {name.replace('_', ' ')} {value:.4g}")
     print(f'The best unit is drawn in {picture}. zoo trace {options.output} "..."')
+
+
+def finetune(options, parser):
+    model = zoo.finetune(
+        options.model,
+        options.data,
+        options.text_column,
+        options.label_column,
+        output=options.output,
+        dtype=options.store,
+        checkpoint_minutes=options.checkpoint_minutes,
+        command=command(options, parser),
+        report=functools.partial(print, flush=True),
+        **{name: getattr(options, name) for name in TUNING},
+    )
+    if not options.test:
+        return
+    found = evaluate(model, rows(options.test, options.text_column, options.label_column))
+    columns = ["--text-column", options.text_column, "--label-column", options.label_column]
+    metric = {
+        "data": f"{options.test.name}, {found['examples']:,} texts",
+        "figures": {name: found[name] for name in ("accuracy", "f1", "calibration_error", "log_loss")},
+        "command": shlex.join(["zoo", "evaluate", options.output.name, "--data", options.test.name, *columns]),
+    }
+    add_metric(options.output / "best", metric, first=True)
+    if options.card:
+        trained = f"{metric['data']}, after fine-tuning on {options.data.name}"
+        add_metric(options.card, {**metric, "data": trained, "command": command(options, parser, tested=True)})
+    for name, value in found.items():
+        print(f"{name.replace('_', ' ')} {value:.4f}" if isinstance(value, float) else f"{name} {value}")
+
+
+def curve(options, parser):
+    """Fine-tuning with some of the labels and with all, and the same from random weights.
+
+    The figures are of texts that no training saw; each training chooses its epoch by a part of its own labels.
+    """
+    found = list(rows(options.data, options.text_column, options.label_column))
+    labels = np.array([row.label for row in found])
+    rest, held_back = examples.stratified(labels, options.held_back, options.seed)
+    options.output.mkdir(parents=True, exist_ok=True)
+    table = options.output / "curve.csv"
+    points = {}
+    if table.exists():
+        with table.open(newline="") as file:
+            points = {(int(p["labels"]), p["start"]): float(p["accuracy"]) for p in csv.DictReader(file)}
+    settings = {name: getattr(options, name) for name in TUNING}
+    for size in (*options.sizes, len(rest)):
+        few = size < len(rest)
+        some = rest[examples.stratified(labels[rest], size / len(rest), options.seed)[1]] if few else rest
+        if few:  # more epochs and smaller batches
+            epochs = min(options.most_epochs, max(options.epochs, READ_IN_ALL // size))
+            settings |= {"epochs": epochs, "batch_tokens": options.batch_tokens // 4}
+        else:
+            settings |= {"epochs": options.epochs, "batch_tokens": options.batch_tokens}
+        for start in ("pretrained", "scratch"):
+            if (size, start) in points:
+                continue
+            tuned = zoo.finetune(
+                options.model,
+                ([found[i].text for i in some], labels[some].tolist()),
+                output=options.output / f"{start}-{size}",
+                pretrained=start == "pretrained",
+                validation=0.2 if few else 0.1,
+                report=functools.partial(print, flush=True),
+                **settings,
+            )
+            points[size, start] = evaluate(tuned, (found[i] for i in held_back))["accuracy"]
+            print(f"{size:,} labels, {start}: accuracy {points[size, start]:.4f}", flush=True)
+            with io.StringIO(newline="") as file:
+                csv.writer(file).writerows([("labels", "start", "accuracy"), *((*k, v) for k, v in points.items())])
+                atomic_write(table, file.getvalue().encode())
+    draw_curve(options.output / "curve.png", points)
+    if options.card:
+        for start in ("pretrained", "scratch"):
+            metric = {
+                "data": f"{len(held_back):,} held-back texts of {options.data.name}, by number of labels, {start}",
+                "figures": {f"accuracy_with_{size}": v for (size, s), v in points.items() if s == start},
+                "command": command(options, parser),
+            }
+            add_metric(options.card, metric)
+
+
+def draw_curve(path, points):
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    for start in ("pretrained", "scratch"):
+        sizes, values = zip(*((size, 100 * value) for (size, s), value in sorted(points.items()) if s == start))
+        axes.plot(sizes, values, marker="o", label=start)
+    axes.set(xlabel="labelled texts", ylabel="accuracy (%)", xscale="log")
+    axes.legend()
+    axes.grid(alpha=0.3)
+    image = io.BytesIO()
+    figure.savefig(image, format="png", dpi=120)
+    atomic_write(path, image.getvalue())
+
+
+def add_metric(folder, metric, first=False):
+    """Puts a metric into the manifest of a checkpoint, instead of an older one on the same data."""
+    others = [m for m in checkpoint.describe(folder).get("metrics", []) if m["data"] != metric["data"]]
+    checkpoint.update_manifest(folder, metrics=[metric, *others] if first else [*others, metric])
 
 
 def labelled_features(model, path, options):
@@ -223,7 +374,7 @@ def progress(done, total):
 
 def main(argv=None):
     options, parser = arguments(argv)
-    {"pretrain": pretrain, "probe": probe}[options.stage](options, parser)
+    {"pretrain": pretrain, "probe": probe, "finetune": finetune, "curve": curve}[options.stage](options, parser)
 
 
 if __name__ == "__main__":

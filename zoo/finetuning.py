@@ -144,10 +144,13 @@ def finetune(
     about = {
         "command": command or "zoo.finetune(...)",
         "base": Path(base).name,
+        "pretrained": _pretraining(base) if pretrained else False,
         "data": record,
         "seed": seed,
         **training.environment(),
     }
+
+    origin = f"fine-tuned from {about['base']}" if pretrained else f"trained from scratch, shaped like {about['base']}"
 
     def save(history):
         right = accuracy(model, validation_batches)
@@ -157,7 +160,7 @@ def finetune(
             "command": about["command"],
         }
         manifest = {
-            "description": f"A classifier of texts into {_listed(known.names)}, fine-tuned from {about['base']}.",
+            "description": f"A classifier of texts into {_listed(known.names)}, {origin}.",
             "training": {**about, "minutes": history[-1]["minutes"], "history": history},
             "metrics": [metric],
         }
@@ -260,6 +263,12 @@ def _classifier(source, names, settings):
         if getattr(model, layer) is not None:
             getattr(model, layer).set_weights(getattr(source, layer).get_weights())
     return model
+
+
+def _pretraining(base):
+    """How the base was trained, as far as its manifest says."""
+    said = loading.info(base).get("training", {})
+    return {key: said[key] for key in ("command", "data", "minutes", "hardware") if key in said}
 
 
 def _rates(model, decay, delay):

@@ -1,6 +1,7 @@
 import csv
 import json
 import shlex
+import shutil
 
 import keras
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 
 import zoo
 from recipes import sentiment
+from zoo.evaluation import evaluate
+from zoo.rows import rows
 
 WORDS = "the film was a gem dull plot acting great awful we loved hated it &amp; never<br />again".split()
 
@@ -108,3 +111,47 @@ def test_probe(pretrained, labelled, capsys):
     assert np.mean(right) == pytest.approx(test["accuracy"], abs=0.01)
     assert "best unit" in capsys.readouterr().out
     sentiment.main([*line, "--output", str(labelled / "probe")])  # from the features that it kept
+
+
+TUNE = "--longest 64 --batch-tokens 512 --epochs 9 --learning-rate 0.03 --head-dropout 0 --layer-decay 1 --average 0".split()
+
+
+def test_finetune(pretrained, labelled, capsys):
+    train, test = str(labelled / "train.csv"), str(labelled / "test.csv")
+    shutil.copytree(pretrained / "best", labelled / "card")
+    line = ["finetune", str(pretrained), "--data", train, "--output", str(labelled / "tuned"), *TUNE]
+    sentiment.main(line)
+    before = (labelled / "tuned" / "best" / "model.safetensors").read_bytes()
+    sentiment.main([*line, "--test", test, "--card", str(labelled / "card")])  # trained already
+    assert (labelled / "tuned" / "best" / "model.safetensors").read_bytes() == before
+    manifest = json.loads((labelled / "tuned" / "best" / "manifest.json").read_text())
+    tested, validated = manifest["metrics"]
+    assert tested["command"] == "zoo evaluate tuned --data test.csv --text-column text --label-column label"
+    found = evaluate(zoo.load(labelled / "tuned"), rows(test))
+    assert tested["figures"]["accuracy"] == found["accuracy"] > 0.9 < validated["figures"]["accuracy"]
+    assert manifest["training"]["pretrained"]["data"]["reviews"] == 300
+    shown = json.loads((labelled / "card" / "manifest.json").read_text())["metrics"]
+    assert [m["figures"].get("accuracy") for m in shown] == [None, found["accuracy"]]
+    assert f"accuracy {found['accuracy']:.4f}" in capsys.readouterr().out
+    said, _ = sentiment.arguments(shlex.split(manifest["training"]["command"])[2:])
+    asked, _ = sentiment.arguments(["finetune", "lm", "--data", "train.csv", *TUNE, "--output", "runs/tuned"])
+    assert vars(said) | {"model": "lm"} == vars(asked)
+
+
+def test_curve(pretrained, labelled):
+    shutil.copytree(pretrained / "best", labelled / "card")
+    line = ["curve", str(pretrained), "--data", str(labelled / "train.csv"), "--sizes", "20", "--most-epochs", "3"]
+    line += ["--output", str(labelled / "curve"), "--card", str(labelled / "card"), *TUNE]
+    sentiment.main(line)
+    with (labelled / "curve" / "curve.csv").open(newline="") as file:
+        points = {(row["labels"], row["start"]): float(row["accuracy"]) for row in csv.DictReader(file)}
+    assert set(points) == {(n, start) for n in ("20", "108") for start in ("pretrained", "scratch")}
+    assert points["108", "pretrained"] > 0.8
+    assert (labelled / "curve" / "curve.png").stat().st_size > 1000
+    metrics = json.loads((labelled / "card" / "manifest.json").read_text())["metrics"]
+    assert metrics[-1]["figures"]["accuracy_with_108"] == points["108", "scratch"]
+    shutil.rmtree(labelled / "curve" / "scratch-20")
+    sentiment.main(line)  # what is known is not trained again
+    assert not (labelled / "curve" / "scratch-20").exists()
+    scratch = zoo.info(labelled / "curve" / "scratch-108")
+    assert scratch["training"]["pretrained"] is False and "from scratch" in scratch["description"]
