@@ -31,8 +31,8 @@ from zoo.rows import rows  # noqa: E402
 WARMUP = 200  # steps
 READ_IN_ALL = 16_000  # texts, in all epochs together, of a training with few labels
 NO_RESULT = ("output", "checkpoint_minutes", "stage", "test", "card")  # options that do not change the weights
-TUNING = "pooling hidden_units dropout recurrent_dropout head_dropout longest batch_tokens epochs patience".split()
-TUNING += "learning_rate layer_decay unfreeze_epochs average seed".split()
+TUNING = "pooling hidden_units embedding_dropout dropout recurrent_dropout head_dropout longest batch_tokens".split()
+TUNING += "epochs patience learning_rate layer_decay unfreeze_epochs average seed".split()
 
 
 def arguments(argv=None):
@@ -101,7 +101,8 @@ def arguments(argv=None):
         add("--label-column", default="label")
         add("--pooling", nargs="+", choices=POOLING, default=["last", "max", "mean"])
         add("--hidden-units", type=int, default=0)
-        add("--dropout", type=float, default=0.0, help="of the embedding and after each recurrent layer")
+        add("--embedding-dropout", type=float, default=0.0)
+        add("--dropout", type=float, default=0.0, help="after each recurrent layer")
         add("--recurrent-dropout", type=float, default=0.0)
         add("--head-dropout", type=float, default=0.5)
         add("--longest", type=int, default=512, help="tokens read of a text in training")

@@ -20,6 +20,7 @@ from zoo.rows import rows
 from zoo.stored_weights import DTYPES
 
 SKIPPED_FILE = "skipped.txt"
+DROPOUTS = ("embedding_dropout", "dropout", "recurrent_dropout", "head_dropout")
 MOST_LISTED = 10  # labels, or skipped rows
 NO_RESULT = ("data", "output", "checkpoint_minutes", "command", "report")  # arguments that do not change the weights
 
@@ -36,6 +37,7 @@ def finetune(
     bad_rows="error",
     pooling=("last", "max", "mean"),
     hidden_units=0,
+    embedding_dropout=0.0,
     dropout=0.2,
     recurrent_dropout=0.0,
     head_dropout=0.3,
@@ -74,7 +76,8 @@ def finetune(
         pooling: what of the states over the text the classifier sees: some of `"last"` (hidden state), `"cell"`,
             `"max"`, `"mean"`.
         hidden_units: of a layer between pooling and output; 0 for none.
-        dropout: after every recurrent layer, and of the embedding.
+        embedding_dropout: of the embedding. It costs time: tokens that recur are then no longer computed once.
+        dropout: after every recurrent layer.
         recurrent_dropout: of the hidden state on its way to the next timestep.
         head_dropout: before the output.
         class_weights: None; `"balanced"`, for labels to count alike whatever their number; or a dict by label.
@@ -211,9 +214,7 @@ def _check(settings):
         1,
         pooling=settings["pooling"],
         hidden_units=settings["hidden_units"],
-        embedding_dropout=settings["dropout"],
-        recurrent_dropout=settings["recurrent_dropout"],
-        head_dropout=settings["head_dropout"],
+        **{name: settings[name] for name in DROPOUTS},
     )
 
 
@@ -246,16 +247,12 @@ def _loss_and_hits(model, tokens, lengths, labels, weights):
 def _classifier(source, names, settings):
     """A classifier with the layers of a pretrained model; and with its output, if that knows these labels."""
     same = settings["pretrained"] and isinstance(source, Classifier) and source.config.labels == names
-    dropout = settings["dropout"]
     model = Classifier.on(
         source,
         labels=names,
         pooling=source.config.pooling if same else settings["pooling"],
         hidden_units=source.config.hidden_units if same else settings["hidden_units"],
-        embedding_dropout=dropout,
-        dropout=dropout,
-        recurrent_dropout=settings["recurrent_dropout"],
-        head_dropout=settings["head_dropout"],
+        **{name: settings[name] for name in DROPOUTS},
     )
     if not settings["pretrained"]:
         return Classifier(model.config, model.tokenizer)

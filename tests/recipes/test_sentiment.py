@@ -113,7 +113,8 @@ def test_probe(pretrained, labelled, capsys):
     sentiment.main([*line, "--output", str(labelled / "probe")])  # from the features that it kept
 
 
-TUNE = "--longest 64 --batch-tokens 512 --epochs 9 --learning-rate 0.03 --head-dropout 0 --layer-decay 1 --average 0".split()
+TUNE = "--longest 64 --batch-tokens 512 --epochs 9 --learning-rate 0.03 --layer-decay 1".split()
+TUNE += "--head-dropout 0 --average 0".split()
 
 
 def test_finetune(pretrained, labelled, capsys):
