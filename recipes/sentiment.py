@@ -7,7 +7,6 @@ python recipes/sentiment.py curve runs/mlstm-reviews --data train.jsonl.xz --out
 """
 
 import argparse
-import csv
 import functools
 import hashlib
 import io
@@ -21,15 +20,14 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 
 import zoo  # noqa: E402
-from recipes import data, messages  # noqa: E402
-from zoo import checkpoint, examples, probing, sampled_softmax  # noqa: E402
+from recipes import data, label_curve, messages  # noqa: E402
+from zoo import checkpoint, probing, sampled_softmax  # noqa: E402
 from zoo.atomic_files import atomic_write  # noqa: E402
 from zoo.evaluation import evaluate  # noqa: E402
 from zoo.models.classifier import POOLING  # noqa: E402
 from zoo.rows import rows  # noqa: E402
 
 WARMUP = 200  # steps
-READ_IN_ALL = 16_000  # texts, in all epochs together, of a training with few labels
 NO_RESULT = ("output", "checkpoint_minutes", "stage", "test", "card")  # options that do not change the weights
 TUNING = "pooling hidden_units embedding_dropout dropout recurrent_dropout head_dropout longest batch_tokens".split()
 TUNING += "epochs patience learning_rate layer_decay unfreeze_epochs average seed".split()
@@ -278,70 +276,18 @@ def finetune(options, parser):
 
 
 def curve(options, parser):
-    """Fine-tuning with some of the labels and with all, and the same from random weights.
-
-    The figures are of texts that no training saw; each training chooses its epoch by a part of its own labels.
-    """
-    found = list(rows(options.data, options.text_column, options.label_column))
-    labels = np.array([row.label for row in found])
-    rest, held_back = examples.stratified(labels, options.held_back, options.seed)
-    options.output.mkdir(parents=True, exist_ok=True)
-    table = options.output / "curve.csv"
-    points = {}
-    if table.exists():
-        with table.open(newline="") as file:
-            points = {(int(p["labels"]), p["start"]): float(p["accuracy"]) for p in csv.DictReader(file)}
     settings = {name: getattr(options, name) for name in TUNING}
-    for size in (*options.sizes, len(rest)):
-        few = size < len(rest)
-        some = rest[examples.stratified(labels[rest], size / len(rest), options.seed)[1]] if few else rest
-        if few:  # more epochs and smaller batches
-            epochs = min(options.most_epochs, max(options.epochs, READ_IN_ALL // size))
-            settings |= {"epochs": epochs, "batch_tokens": options.batch_tokens // 4}
-        else:
-            settings |= {"epochs": options.epochs, "batch_tokens": options.batch_tokens}
-        for start in ("pretrained", "scratch"):
-            if (size, start) in points:
-                continue
-            tuned = zoo.finetune(
-                options.model,
-                ([found[i].text for i in some], labels[some].tolist()),
-                output=options.output / f"{start}-{size}",
-                pretrained=start == "pretrained",
-                validation=0.2 if few else 0.1,
-                report=functools.partial(print, flush=True),
-                **settings,
-            )
-            points[size, start] = evaluate(tuned, (found[i] for i in held_back))["accuracy"]
-            print(f"{size:,} labels, {start}: accuracy {points[size, start]:.4f}", flush=True)
-            with io.StringIO(newline="") as file:
-                csv.writer(file).writerows([("labels", "start", "accuracy"), *((*k, v) for k, v in points.items())])
-                atomic_write(table, file.getvalue().encode())
-    draw_curve(options.output / "curve.png", points)
-    if options.card:
-        for start in ("pretrained", "scratch"):
-            metric = {
-                "data": f"{len(held_back):,} held-back texts of {options.data.name}, by number of labels, {start}",
-                "figures": {f"accuracy_with_{size}": v for (size, s), v in points.items() if s == start},
-                "command": command(options, parser),
-            }
-            add_metric(options.card, metric)
-
-
-def draw_curve(path, points):
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.subplots()
-    for start in ("pretrained", "scratch"):
-        sizes, values = zip(*((size, 100 * value) for (size, s), value in sorted(points.items()) if s == start))
-        axes.plot(sizes, values, marker="o", label=start)
-    axes.set(xlabel="labelled texts", ylabel="accuracy (%)", xscale="log")
-    axes.legend()
-    axes.grid(alpha=0.3)
-    image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=120)
-    atomic_write(path, image.getvalue())
+    found = list(rows(options.data, options.text_column, options.label_column))
+    points = label_curve.measure(
+        options.model, found, options.sizes, options.held_back, options.most_epochs, settings, options.output
+    )
+    for start in label_curve.STARTS if options.card else ():
+        metric = {
+            "data": f"held-back texts of {options.data.name}, by number of labels, {start}",
+            "figures": {f"accuracy_with_{size}": value for (size, s), value in points.items() if s == start},
+            "command": command(options, parser),
+        }
+        add_metric(options.card, metric)
 
 
 def add_metric(folder, metric, first=False):
