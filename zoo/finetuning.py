@@ -129,20 +129,9 @@ def finetune(
     model = _classifier(source, known.names, settings)
     weights = _class_weights(class_weights, known, train)
     batches = examples.Buckets(known, train, batch_tokens, seed, weights)
-    validation_batches = examples.Buckets(known, held_back, batch_tokens, seed, weights)
     report(
         f"{len(train):,} texts to train on and {len(held_back):,} for validation, labels {', '.join(known.names)}; "
         f"{model.count_params():,} weights"
-    )
-    steps = epochs * len(batches)
-    warmup = max(1, steps // 10)
-    optimizer = LayerwiseAdam(
-        keras.optimizers.schedules.CosineDecay(
-            0.0, max(1, steps - warmup), 0.01, warmup_target=learning_rate, warmup_steps=warmup
-        ),
-        rates=_rates(model, layer_decay, unfreeze_epochs * len(batches)),
-        beta_2=0.99,
-        global_clipnorm=1.0,
     )
     about = {
         "command": command or "zoo.finetune(...)",
@@ -152,14 +141,13 @@ def finetune(
         "seed": seed,
         **training.environment(),
     }
-
     origin = f"fine-tuned from {about['base']}" if pretrained else f"trained from scratch, shaped like {about['base']}"
+    validate = _HeldBack(model, examples.Buckets(known, held_back, batch_tokens, seed, weights))
 
     def save(history):
-        right = accuracy(model, validation_batches)
         metric = {
             "data": f"the {len(held_back):,} held-back examples of {record['name']}, which chose the epoch",
-            "figures": {"accuracy": right},
+            "figures": {"accuracy": validate.accuracy},
             "command": about["command"],
         }
         manifest = {
@@ -168,14 +156,14 @@ def finetune(
             "metrics": [metric],
         }
         checkpoint.save(model, output / checkpoint.BEST, manifest, dtype=dtype)
-        report(f"validation accuracy {right:.4f}")
+        report(f"validation accuracy {validate.accuracy:.4f}")
 
     training.fit(
         model,
-        optimizer,
+        _optimizer(model, settings, len(batches)),
         model.training_loss,
         batches,
-        functools.partial(mean_loss, model, validation_batches),
+        validate,
         save,
         folder=output,
         epochs=epochs,
@@ -218,26 +206,22 @@ def _check(settings):
     )
 
 
-def accuracy(model, buckets):
-    """Fraction of the examples in `zoo.examples.Buckets` that a classifier labels rightly."""
-    return _sums(model, buckets)[1] / len(buckets.indices)
+class _HeldBack:
+    """Called, the weighted mean loss in nats of a classifier over `zoo.examples.Buckets`; then also its accuracy."""
+
+    def __init__(self, model, buckets):
+        self.buckets, self.accuracy = buckets, None
+        self.sums = compiled(functools.partial(_sums, model), model.variables)
+
+    def __call__(self):
+        batches = self.buckets(epoch=0)
+        found = [[float(x) for x in self.sums(*batches[i])] for i in range(len(batches))]
+        losses, weights, hits = np.sum(found, axis=0)
+        self.accuracy = hits / len(self.buckets.indices)
+        return losses / weights
 
 
-def mean_loss(model, buckets):
-    """The weighted mean loss of a classifier in nats over `zoo.examples.Buckets`, without dropout."""
-    return _sums(model, buckets)[0]
-
-
-def _sums(model, buckets):
-    if not hasattr(model, "_loss_and_hits"):
-        model._loss_and_hits = compiled(functools.partial(_loss_and_hits, model), model.variables)
-    batches = buckets(epoch=0)
-    found = [[float(x) for x in model._loss_and_hits(*batches[i])] for i in range(len(batches))]
-    losses, weights, hits = np.sum(found, axis=0)
-    return losses / weights, hits
-
-
-def _loss_and_hits(model, tokens, lengths, labels, weights):
+def _sums(model, tokens, lengths, labels, weights):
     logits = model(tokens, ops.arange(tokens.shape[1])[None] < lengths[:, None])
     losses = ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
     hits = ops.logical_and(ops.equal(ops.cast(ops.argmax(logits, axis=-1), "int32"), labels), weights > 0)
@@ -266,6 +250,17 @@ def _pretraining(base):
     """How the base was trained, as far as its manifest says."""
     said = loading.info(base).get("training", {})
     return {key: said[key] for key in ("command", "data", "minutes", "hardware") if key in said}
+
+
+def _optimizer(model, settings, steps):
+    """Adam with the rates of the layers; `steps` is how many an epoch has."""
+    in_all, delay = settings["epochs"] * steps, settings["unfreeze_epochs"] * steps
+    warmup = max(1, in_all // 10)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.0, max(1, in_all - warmup), 0.01, warmup_target=settings["learning_rate"], warmup_steps=warmup
+    )
+    rates = _rates(model, settings["layer_decay"], delay)
+    return LayerwiseAdam(schedule, rates=rates, beta_2=0.99, global_clipnorm=1.0)
 
 
 def _rates(model, decay, delay):
