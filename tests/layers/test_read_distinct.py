@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from keras import ops
@@ -18,9 +20,12 @@ def test_it_equals_the_layer_on_the_inputs_written_out(name, mask):
     assert_close(ops.where(visible, hidden, 0.0), expected)
 
 
-def test_recurrent_dropout_is_on_in_training_alone():
+def test_recurrent_dropout_is_on_in_training_alone_and_new_in_each_call():
     layer, inputs = make("lstm", recurrent_dropout=0.5, seed=1), normal(3, FEATURES)
     _, states = example(layer)
-    calm, again, trained = (layer.read_distinct(inputs, PLACES, states, training=t)[0] for t in (False, False, True))
+    calm, again, *trained = (layer.read_distinct(inputs, PLACES, states, training=t)[0] for t in (0, 0, 1, 1))
     assert_close(calm, again)
-    assert np.abs(ops.convert_to_numpy(calm - trained)).max() > 1e-3
+    for one, other in itertools.combinations([calm, *trained], 2):
+        assert np.abs(ops.convert_to_numpy(one - other)).max() > 1e-3
+    fewer = [state[:2] for state in states]
+    assert layer.read_distinct(inputs, PLACES[:2], fewer, training=True)[0].shape[0] == 2

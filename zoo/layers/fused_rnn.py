@@ -110,6 +110,7 @@ class FusedRNN:
         places = ops.transpose(places)
         projected = tuple(ops.take(table[0], places, axis=0) for table in tables)
         hidden, states = self._run(recurrence, projected, weights, tuple(initial_state), _time_major(mask), training)
+        self._maybe_reset_dropout_masks(self.cell)  # as the `call` of Keras does: each call has its own
         return ops.transpose(hidden, (1, 0, 2)), list(states)
 
     def _run(self, recurrence, projected, weights, initial_state, mask, training):
