@@ -25,28 +25,52 @@ FUNCTION = """static int __init init_module(void)
 }
 """
 
-each_preset = pytest.mark.parametrize("name", sorted(PRESETS))
+REVIEW = """I had no great hopes for this one, but the acting is superb and the story kept me guessing.
+My wife fell asleep after half an hour. Still, one of the better thrillers of that year.
+"""
+TEXTS = {"shakespeare": SONNET, "linux": FUNCTION, "reviews": REVIEW}
+OPINIONS = {
+    "pos": ["An absolute joy from start to finish.", "Not bad at all, I loved every minute of it.", "Superb acting!"],
+    "neg": ["A dreadful bore.", "I wanted to like it, but it is a complete mess.", "Don't waste your money on this."],
+}
 
 
-@each_preset
+def each(task=None):
+    return pytest.mark.parametrize("name", zoo.list_models(task=task))
+
+
+@each("language-model")
 def test_loads_writes_and_predicts_its_kind_of_text(name):
     model = zoo.load(name)
     text = model.generate("\n", length=120, temperature=0.7, seed=1)
     assert len(text) == 120 and text == model.generate("\n", length=120, temperature=0.7, seed=1)
-    own, other = (SONNET, FUNCTION) if "shakespeare" in name else (FUNCTION, SONNET)
-    assert model.score(own).nats_per_character < 2.0 < model.score(other).nats_per_character
+    (kind,) = (kind for kind in TEXTS if kind in name)
+    scores = {other: model.score(text).nats_per_character for other, text in TEXTS.items()}
+    assert scores.pop(kind) < 2.0 < min(scores.values())
 
 
-@each_preset
+@each("text-classification")
+def test_knows_an_opinion_and_where_it_turns(name):
+    model = zoo.load(name)
+    for label, texts in OPINIONS.items():
+        assert [result.label for result in model.classify(texts)] == [label] * len(texts)
+    trace = model.trace("I loved every minute of the first half. Then it fell apart, and the rest is awful.")
+    turn = trace.pieces.index(".")
+    assert trace.moment_scores[turn] > 0 > trace.moment_scores[-1]
+
+
+@each()
 def test_the_manifest_tells_where_it_comes_from(name):
     info = zoo.info(name)
     assert info["training"]["command"].startswith("python recipes/")
     assert len(info["training"]["data"]["sha256"]) == 64
     assert info["training"].keys() >= {"seed", "versions", "hardware", "minutes"}
-    assert all(metric["command"].startswith(f"zoo evaluate {name} ") for metric in info["metrics"])
+    first, *others = (metric["command"] for metric in info["metrics"])
+    assert first.startswith(f"zoo evaluate {name} ")
+    assert all(command.startswith(("zoo ", "python recipes/")) for command in others)
 
 
-@each_preset
+@each()
 def test_the_card_is_the_generated_one(name):
     found = verify(ship.ROOT / "checkpoints" / name, PRESETS[name]["manifest_sha256"])
     expected = cards.card(name, found.config, found.manifest, len(found.contents["model.safetensors"]))

@@ -15,43 +15,58 @@ LINE = 80  # characters in a line of the picture
 
 @dataclass(frozen=True)
 class Trace:
-    """The probabilities of the labels after every piece of a text.
+    """What a classifier thinks after every piece of a text: of all it has read, and at that moment.
+
+    The verdict on all of the text so far is what `classify` gives in the end. Where it pools over time it remembers
+    what came first; the verdict of the moment, which takes the state after the piece for all there was, shows where
+    the text turns.
 
     Attributes:
         pieces: list of str, which together are the text as the model reads it.
-        probabilities: `(pieces, labels)`, after each of them.
+        probabilities: `(pieces, labels)`, of the text so far.
+        moments: `(pieces, labels)`, probabilities of the moment.
         labels: the labels, str.
 
-    `print` shows it in colours, `to_html` and `plot` write it to a file.
+    `print` shows the moments in colours, `to_html` and `plot` write both to a file.
 
     Example:
 
-    >>> trace = Trace(["So ", "dull"], np.array([[0.5, 0.5], [0.9, 0.1]]), ("negative", "positive"))
-    >>> trace.scores.round(1).tolist()
-    [0.0, -0.8]
+    >>> trace = Trace(["So ", "dull"], np.array([[0.5, 0.5], [0.7, 0.3]]), np.array([[0.5, 0.5], [0.9, 0.1]]),
+    ...     ("negative", "positive"))
+    >>> trace.scores.round(1).tolist(), trace.moment_scores.round(1).tolist()
+    ([0.0, -0.4], [0.0, -0.8])
     """
 
     pieces: list
     probabilities: np.ndarray
+    moments: np.ndarray
     labels: tuple
 
     @classmethod
-    def of(cls, tokenizer, tokens, probabilities, labels):
+    def of(cls, tokenizer, tokens, probabilities, moments, labels):
         """The trace of the tokens of a text; tokens within a character are taken together."""
         decode = tokenizer.decoder()
         texts = [decode([token]) for token in tokens]
         if texts:
             texts[-1] += decode([], final=True)
         shown = [i for i, text in enumerate(texts) if text]
-        return cls([texts[i] for i in shown], probabilities[shown], tuple(labels))
+        return cls([texts[i] for i in shown], probabilities[shown], moments[shown], tuple(labels))
 
     @property
     def scores(self):
-        """From -1 to 1. With two labels, where between the first and the second; with more, how sure of the one that
-        is the likeliest in the end: 0 is as sure as by chance, -1 not at all."""
+        """Of the text so far, from -1 to 1. With two labels, where between the first and the second; with more, how
+        sure of the one that is the likeliest in the end: 0 is as sure as by chance, -1 not at all."""
+        return self._scores(self.probabilities)
+
+    @property
+    def moment_scores(self):
+        """As `scores`, but of the moment."""
+        return self._scores(self.moments)
+
+    def _scores(self, probabilities):
         if len(self.labels) == 2:
-            return self.probabilities[:, 1] - self.probabilities[:, 0]
-        p, chance = self.probabilities[:, self.label_index], 1 / len(self.labels)
+            return probabilities[:, 1] - probabilities[:, 0]
+        p, chance = probabilities[:, self.label_index], 1 / len(self.labels)
         return np.where(p > chance, (p - chance) / (1 - chance), p / chance - 1)
 
     @property
@@ -75,11 +90,12 @@ class Trace:
         return "".join(parts)
 
     def to_html(self, path):
-        """Writes a page in which each piece has the colour of the score after it, and tells it under the pointer."""
+        """Writes a page in which each piece has the colour of its moment, and tells both scores under the pointer."""
         low, high = (html.escape(label) for label in self.legend)
         spans = "".join(
-            f'<span style="background:{_hex(colour)}" title="{score:+.2f}">{html.escape(_printable(piece))}</span>'
-            for piece, colour, score in zip(self.pieces, self._colours(), self.scores)
+            f'<span style="background:{_hex(colour)}" title="{moment:+.2f}, so far {score:+.2f}">'
+            f"{html.escape(_printable(piece))}</span>"
+            for piece, colour, moment, score in zip(self.pieces, self._colours(), self.moment_scores, self.scores)
         )
         page = (
             '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Trace</title><style>\n'
@@ -93,7 +109,7 @@ class Trace:
         atomic_write(path, page.encode("utf-8", "replace"))
 
     def plot(self, path):
-        """Writes a PNG: the text in lines on coloured ground, and the score over it."""
+        """Writes a PNG: the scores, and below them the text, each piece in the colour of its moment."""
         from matplotlib.figure import Figure
 
         cells = [
@@ -106,7 +122,9 @@ class Trace:
         figure = Figure(figsize=(10, height), layout="constrained")
         above, below = figure.subplots(2, 1, height_ratios=(2, 0.24 * len(lines) + 0.2))
         ends = np.cumsum([len(piece) for piece in self.pieces])
-        above.plot(ends, self.scores, color="#444", linewidth=1.2)
+        above.plot(ends, self.moment_scores, color="#aaa", linewidth=1, label="at the moment")
+        above.plot(ends, self.scores, color="#222", linewidth=1.4, label="so far")
+        above.legend(loc="lower left", fontsize=8, frameon=False, ncols=2)
         above.axhline(0, color="#bbb", linewidth=0.8)
         above.set(ylim=(-1.05, 1.05), xlim=(0, max([1, *ends[-1:]])), xlabel="characters read")
         above.set_yticks([-1, 0, 1], [self.legend[0], "", self.legend[1]])
@@ -122,7 +140,7 @@ class Trace:
         atomic_write(path, image.getvalue())
 
     def _colours(self):
-        for score in self.scores:
+        for score in self.moment_scores:
             end = HIGH if score > 0 else LOW
             yield MIDDLE + abs(score) * (end - MIDDLE)
 

@@ -105,6 +105,11 @@ def test_the_trace_ends_with_the_classification(tokenizer):
     prefix = prefix if tokenizer.preparation == "plain" else prefix[:-1]  # without the space at the end
     logits = numpy(model(prefix[None]))[0]
     np.testing.assert_allclose(trace.probabilities[pieces], softmax(logits), rtol=1e-4, atol=1e-6)
+    ((hidden, cell),), *_ = model.read(prefix[None], model.initial_carry(1))
+    pooled = {"last": hidden, "cell": cell, "max": hidden, "mean": hidden}
+    features = np.concatenate([numpy(pooled[name])[0] for name in model.config.pooling])
+    kernel, bias = map(numpy, model.output_layer.weights)
+    np.testing.assert_allclose(trace.moments[pieces], softmax(features @ kernel + bias), rtol=1e-4, atol=1e-6)
 
 
 def test_features_are_the_final_cell_states():

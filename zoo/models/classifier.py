@@ -240,11 +240,12 @@ class Classifier(keras.Model):
         if not isinstance(text, str):
             raise TypeError(f"`text` must be a str. Received: {text!r:.100}")
         tokens = self.tokenizer.encode_document(text)
-        carry, found = self.initial_carry(1), [np.zeros((0, len(self.config.labels)), "float32")]
+        carry, found = self.initial_carry(1), [np.zeros((0, 2, len(self.config.labels)), "float32")]
         for some, mask in reading.pieces([tokens]):
             carry, probabilities = self._trace_some(some, mask, carry)
             found.append(ops.convert_to_numpy(probabilities)[mask[0]])
-        return Trace.of(self.tokenizer, tokens, np.concatenate(found), self.config.labels)
+        so_far, moments = np.swapaxes(np.concatenate(found), 0, 1)
+        return Trace.of(self.tokenizer, tokens, so_far, moments, self.config.labels)
 
     @functools.cached_property
     def _read_some(self):
@@ -260,7 +261,11 @@ class Classifier(keras.Model):
             def step(leaves, inputs):
                 token, seen = inputs
                 carry = self.read(token[:, None], tree.pack_sequence_as(structure, leaves), seen[:, None])
-                return tuple(tree.flatten(carry)), (ops.softmax(self.logits(carry))[0],)
+                state, *_, count = carry
+                hidden = ops.cast(state[-1][0], "float32")
+                moment = state, hidden, hidden, ops.ones_like(count)  # pooled over this timestep alone
+                logits = ops.concatenate([self.logits(carry), self.logits(moment)])
+                return tuple(tree.flatten(carry)), (ops.softmax(logits),)
 
             structure = carry
             inputs = ops.transpose(tokens), ops.transpose(mask)
