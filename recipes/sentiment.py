@@ -65,38 +65,28 @@ def arguments(argv=None):
     add("--store", choices=("float16", "float32"), default="float16", help="type of the weights on disk")
     add("--checkpoint-minutes", type=float, default=5.0)
     probe = stages.add_parser("probe", help="find what the states of a language model know of two labels")
-    add = probe.add_argument
-    add("model", help="name or folder of a language model")
-    add("--output", required=True, type=Path, help="folder for the features, the picture and the classifier")
-    add("--data", required=True, type=Path, help=".csv, .tsv or .jsonl with texts and labels")
-    add("--test", type=Path, help="the same, for the final figure")
-    add("--text-column", default="text")
-    add("--label-column", default="label")
-    add("--seed", type=int, default=1)
-    add("--store", choices=("float16", "float32"), default="float16", help="type of the weights on disk")
-    add("--card", type=Path, help="checkpoint whose card shall show the figures, too")
     finetune = stages.add_parser("finetune", help="train the whole model into a classifier")
-    add = finetune.add_argument
-    add("model", help="name or folder of a language model or a classifier")
-    add("--output", required=True, type=Path, help="folder of the run: best checkpoint, state, log, curve")
-    add("--data", required=True, type=Path, help=".csv, .tsv or .jsonl with texts and labels")
-    add("--test", type=Path, help="the same, for the final figure")
-    add("--checkpoint-minutes", type=float, default=5.0)
-    add("--store", choices=("float16", "float32"), default="float16", help="type of the weights on disk")
-    add("--card", type=Path, help="checkpoint whose card shall show the figures, too")
     curve = stages.add_parser("curve", help="what the pretraining is worth: accuracy over the number of labels")
+    for sub in (probe, finetune, curve):
+        add = sub.add_argument
+        add("model", help="name or folder of a model")
+        add("--output", required=True, type=Path, help="folder for all that comes out")
+        add("--data", required=True, type=Path, help=".csv, .tsv or .jsonl with texts and labels")
+        add("--text-column", default="text")
+        add("--label-column", default="label")
+        add("--card", type=Path, help="checkpoint whose card shall show the figures, too")
+        add("--seed", type=int, default=1)
+    for sub in (probe, finetune):
+        add = sub.add_argument
+        add("--test", type=Path, help="as --data, for the final figure")
+        add("--store", choices=("float16", "float32"), default="float16", help="type of the weights on disk")
+    finetune.add_argument("--checkpoint-minutes", type=float, default=5.0)
     add = curve.add_argument
-    add("model", help="name or folder of a language model")
-    add("--output", required=True, type=Path, help="folder for the runs, the table and the picture")
-    add("--data", required=True, type=Path, help=".csv, .tsv or .jsonl with texts and labels")
     add("--sizes", nargs="+", type=int, default=[50, 100, 500, 2000], help="labels, besides all there are")
     add("--held-back", type=float, default=0.1, help="fraction of the data for the figures")
     add("--most-epochs", type=int, default=20, help="with few labels")
-    add("--card", type=Path, help="checkpoint whose card shall show the figures, too")
     for sub in (finetune, curve):
         add = sub.add_argument
-        add("--text-column", default="text")
-        add("--label-column", default="label")
         add("--pooling", nargs="+", choices=POOLING, default=["last", "max", "mean"])
         add("--hidden-units", type=int, default=0)
         add("--embedding-dropout", type=float, default=0.0)
@@ -111,7 +101,6 @@ def arguments(argv=None):
         add("--layer-decay", type=float, default=0.5)
         add("--unfreeze-epochs", type=float, default=0.0)
         add("--average", type=float, default=0.99)
-        add("--seed", type=int, default=1)
     options = parser.parse_args(argv)
     return options, stages.choices[options.stage]
 
@@ -123,6 +112,8 @@ def command(options, parser, tested=False):
         if name in NO_RESULT and not (tested and name == "test") or value == parser.get_default(name):
             continue
         values = [] if value is True else value if isinstance(value, list) else [value]
+        if name == "model" and Path(value).is_dir():
+            values = [f"runs/{Path(value).name}"]
         values = [v.name if isinstance(v, Path) else str(v) for v in values]
         words += values if name == "model" else ["--" + name.replace("_", "-"), *values]
     return shlex.join([*words, "--output", f"runs/{options.output.name}"])
