@@ -46,7 +46,7 @@ def run(folder, command):
 
 def test_commands(folder):
     commands = [line for block in blocks("bash") for line in block.splitlines() if not line.startswith("make ")]
-    assert len(commands) == 11
+    assert len(commands) == 13
     outputs = {}
     for command in commands:
         outputs.setdefault(command.split(" --")[0], run(folder, command))
@@ -56,6 +56,9 @@ def test_commands(folder):
     assert '"nats_per_character"' in outputs["zoo evaluate mlstm-shakespeare"]
     assert outputs["zoo generate runs/mine"].startswith("The ")
     assert (folder / "runs" / "mine" / "best" / "manifest.json").exists()
+    (films,) = (outputs[command] for command in outputs if command.startswith("zoo classify mlstm-sentiment"))
+    assert [line.split()[0] for line in films.splitlines()] == ["pos", "neg"]
+    assert "\x1b[48;2;" in outputs['zoo trace mlstm-sentiment "I loved the first half, then it fell apart."']
     assert outputs['zoo classify my-queue-model "Where is my parcel?"'].split()[0] in ("billing", "parcels")
     assert (folder / "labelled.csv").read_text().startswith("body,queue,predicted_label,probability\n")
     assert "<span" in (folder / "trace.html").read_text()

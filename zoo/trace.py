@@ -152,7 +152,7 @@ def _square(column, row, colour):
 
 
 def _wrapped(cells):
-    """Lines of at most LINE characters, broken at spaces where there are any."""
+    """Lines of at most LINE characters, broken at spaces where there are any, which are left out."""
     lines, line = [], []
     for cell in cells:
         if cell[0] == "\n":
@@ -162,7 +162,8 @@ def _wrapped(cells):
         if len(line) > LINE:
             at = max((i for i, (c, _) in enumerate(line) if c == " "), default=LINE - 1) + 1
             lines, line = [*lines, line[:at][:LINE]], line[at:]
-    return [line for line in (*lines, line) if line]
+    lines = [line[:-1] if line and line[-1][0] == " " else line for line in (*lines, line)]
+    return [line for line in lines if line]
 
 
 def _printable(text):
