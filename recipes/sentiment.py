@@ -3,6 +3,7 @@
 python recipes/sentiment.py pretrain --data train.jsonl.xz unsupervised.jsonl.xz --output runs/mlstm-reviews
 python recipes/sentiment.py probe runs/mlstm-reviews --data train.jsonl.xz --test test.jsonl.xz --output runs/probe
 python recipes/sentiment.py finetune runs/mlstm-reviews --data train.jsonl.xz --test test.jsonl.xz --output runs/tuned
+python recipes/sentiment.py soup runs/tuned runs/tuned-2 --test test.jsonl.xz --output runs/mlstm-sentiment
 python recipes/sentiment.py curve runs/mlstm-reviews --data train.jsonl.xz --output runs/curve
 """
 
@@ -67,16 +68,20 @@ def arguments(argv=None):
     probe = stages.add_parser("probe", help="find what the states of a language model know of two labels")
     finetune = stages.add_parser("finetune", help="train the whole model into a classifier")
     curve = stages.add_parser("curve", help="what the pretraining is worth: accuracy over the number of labels")
+    soup = stages.add_parser("soup", help="average the weights of fine-tuned models")
+    soup.add_argument("model", nargs="+", help="names or folders of models that were tuned from one")
     for sub in (probe, finetune, curve):
         add = sub.add_argument
         add("model", help="name or folder of a model")
-        add("--output", required=True, type=Path, help="folder for all that comes out")
         add("--data", required=True, type=Path, help=".csv, .tsv or .jsonl with texts and labels")
+        add("--seed", type=int, default=1)
+    for sub in (probe, finetune, curve, soup):
+        add = sub.add_argument
+        add("--output", required=True, type=Path, help="folder for all that comes out")
         add("--text-column", default="text")
         add("--label-column", default="label")
         add("--card", type=Path, help="checkpoint whose card shall show the figures, too")
-        add("--seed", type=int, default=1)
-    for sub in (probe, finetune):
+    for sub in (probe, finetune, soup):
         add = sub.add_argument
         add("--test", type=Path, help="as --data, for the final figure")
         add("--store", choices=("float16", "float32"), default="float16", help="type of the weights on disk")
@@ -112,8 +117,8 @@ def command(options, parser, tested=False):
         if name in NO_RESULT and not (tested and name == "test") or value == parser.get_default(name):
             continue
         values = [] if value is True else value if isinstance(value, list) else [value]
-        if name == "model" and Path(value).is_dir():
-            values = [f"runs/{Path(value).name}"]
+        if name == "model":
+            values = [f"runs/{Path(model).name}" if Path(model).is_dir() else model for model in values]
         values = [v.name if isinstance(v, Path) else str(v) for v in values]
         words += values if name == "model" else ["--" + name.replace("_", "-"), *values]
     return shlex.join([*words, "--output", f"runs/{options.output.name}"])
@@ -237,7 +242,7 @@ def probe(options, parser):
 
 
 def finetune(options, parser):
-    model = zoo.finetune(
+    zoo.finetune(
         options.model,
         options.data,
         options.text_column,
@@ -249,9 +254,39 @@ def finetune(options, parser):
         report=functools.partial(print, flush=True),
         **{name: getattr(options, name) for name in TUNING},
     )
+    test(options, parser, f"after fine-tuning on {options.data.name}")
+
+
+def soup(options, parser):
+    """The mean of the weights of models that were tuned from one base in different ways (Wortsman et al. 2022)."""
+    first, *others = (zoo.load(model) for model in options.model)
+    shapes = first.config.weight_shapes()
+    for name, model in zip(options.model[1:], others):
+        if model.config.weight_shapes() != shapes or model.tokenizer != first.tokenizer or model.task != first.task:
+            raise ValueError(f"{name} is not of the architecture and tokenizer of {options.model[0]}.")
+    named = [model.named_weights() for model in others]
+    for name, weight in first.named_weights().items():
+        weight.assign(sum((weights[name] for weights in named), weight) / len(options.model))
+    trained = [zoo.info(model)["training"] for model in options.model]
+    training = {
+        **trained[0],
+        "command": command(options, parser),
+        "averaged": [one["command"] for one in trained],
+        "minutes": sum(one["minutes"] for one in trained),
+    }
+    del training["history"]
+    labels = ", ".join(first.config.labels)
+    manifest = {"description": f"A classifier of texts into {labels}, the mean of {len(trained)} that were fine-tuned"
+                f" from {training['base']}.", "training": training}  # fmt: skip
+    zoo.save(first, options.output / "best", manifest, dtype=options.store)
+    test(options, parser, "after averaging")
+
+
+def test(options, parser, how):
+    """The final figures, for the checkpoint's own card and another's."""
     if not options.test:
         return
-    found = evaluate(model, rows(options.test, options.text_column, options.label_column))
+    found = evaluate(zoo.load(options.output), rows(options.test, options.text_column, options.label_column))
     columns = ["--text-column", options.text_column, "--label-column", options.label_column]
     metric = {
         "data": f"{options.test.name}, {found['examples']:,} texts",
@@ -260,8 +295,8 @@ def finetune(options, parser):
     }
     add_metric(options.output / "best", metric, first=True)
     if options.card:
-        trained = f"{metric['data']}, after fine-tuning on {options.data.name}"
-        add_metric(options.card, {**metric, "data": trained, "command": command(options, parser, tested=True)})
+        told = f"{metric['data']}, {how}"
+        add_metric(options.card, {**metric, "data": told, "command": command(options, parser, tested=True)})
     for name, value in found.items():
         print(f"{name.replace('_', ' ')} {value:.4f}" if isinstance(value, float) else f"{name} {value}")
 
@@ -312,7 +347,9 @@ def progress(done, total):
 
 def main(argv=None):
     options, parser = arguments(argv)
-    {"pretrain": pretrain, "probe": probe, "finetune": finetune, "curve": curve}[options.stage](options, parser)
+    {"pretrain": pretrain, "probe": probe, "finetune": finetune, "soup": soup, "curve": curve}[options.stage](
+        options, parser
+    )
 
 
 if __name__ == "__main__":

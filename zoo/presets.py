@@ -13,6 +13,10 @@ PRESETS = {
         "task": "language-model",
         "manifest_sha256": "2f3cb8ff39c850f2116963cdf273d39564a15afc8f10cb9089019bdb11f219c2",
     },
+    "mlstm-sentiment": {
+        "task": "text-classification",
+        "manifest_sha256": "c9692486bfc259e017ae2928779617377ac518f3711712e8808a23f4d5fcd697",
+    },
     "mlstm-shakespeare": {
         "task": "language-model",
         "manifest_sha256": "5ef1c11c7e2da5f9dc1c8d8863599ed9a8ec1a3833da3df5e8e1140d00c81576",
