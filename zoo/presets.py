@@ -15,7 +15,7 @@ PRESETS = {
     },
     "mlstm-sentiment": {
         "task": "text-classification",
-        "manifest_sha256": "c9692486bfc259e017ae2928779617377ac518f3711712e8808a23f4d5fcd697",
+        "manifest_sha256": "8ee01a38c5e1c764808744d6359e79dd57f9e07b61e889d1a87195341de40e73",
     },
     "mlstm-shakespeare": {
         "task": "language-model",
