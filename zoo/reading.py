@@ -6,8 +6,10 @@ import numpy as np
 from keras import ops
 
 from zoo.distinct import distinct
+from zoo.padding import padded_length
 
 PIECE = 256  # timesteps
+MANY = 256  # documents, from which on it pays to compile more shapes in order to pad less
 
 
 def checked(name, value):
@@ -23,13 +25,14 @@ def checked(name, value):
     return texts
 
 
-def pieces(documents, rows=1, most=PIECE):
-    """Documents side by side, cut into pieces of a power of two timesteps, so that few shapes are compiled.
+def pieces(documents, rows=1, most=PIECE, fine=False):
+    """Documents side by side, cut into pieces that are padded so that few shapes are compiled.
 
     Args:
         documents: list of int arrays `(tokens,)`.
         rows: at least as many as there are documents.
         most: timesteps of a piece.
+        fine: whether to pad less and compile more, see `zoo.padding`.
 
     Yields:
         int32 `(rows, timesteps)`, and a boolean mask: where there is a token.
@@ -38,7 +41,7 @@ def pieces(documents, rows=1, most=PIECE):
     lengths[: len(documents)] = [len(document) for document in documents]
     longest = int(lengths.max())
     for start in range(0, longest, most):
-        size = min(most, max(16, 1 << (longest - start - 1).bit_length()))
+        size = min(most, padded_length(longest - start, fine))
         tokens = np.zeros((rows, size), "int32")
         for row, document in zip(tokens, documents):
             some = document[start : start + size]
@@ -66,7 +69,7 @@ def read(documents, read_some, initial, batch_size=64, progress=None):
         indices = order[start : start + batch_size]
         rows = min(batch_size, 1 << (len(indices) - 1).bit_length())
         carry = initial(rows)
-        for tokens, mask in pieces([documents[i] for i in indices], rows):
+        for tokens, mask in pieces([documents[i] for i in indices], rows, fine=len(documents) >= MANY):
             carry = read_some(distinct(tokens), mask, carry)
         yield indices, carry
         if progress is not None:
