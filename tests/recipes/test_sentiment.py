@@ -156,3 +156,24 @@ def test_curve(pretrained, labelled):
     assert not (labelled / "curve" / "scratch-20").exists()
     scratch = zoo.info(labelled / "curve" / "scratch-108")
     assert scratch["training"]["pretrained"] is False and "from scratch" in scratch["description"]
+
+
+def test_soup(pretrained, labelled):
+    base, models = zoo.load(pretrained), []
+    for i in range(3):
+        keras.utils.set_random_seed(i)
+        models.append(zoo.models.Classifier.on(base, labels=("0", "1"), pooling=("cell", "max")))
+        record = {"command": f"tuned {i}", "base": "lm", "minutes": 1.5, "history": []}
+        zoo.save(models[-1], labelled / f"run-{i}", {"training": record})
+    runs = [str(labelled / f"run-{i}") for i in range(3)]
+    test = ["--test", str(labelled / "test.csv"), "--store", "float32", "--output", str(labelled / "soup")]
+    sentiment.main(["soup", *runs, *test])
+    kernels = [keras.ops.convert_to_numpy(model.output_layer.kernel) for model in models]
+    np.testing.assert_allclose(zoo.load(labelled / "soup").output_layer.kernel, np.mean(kernels, axis=0), atol=1e-6)
+    info = zoo.info(labelled / "soup")
+    assert info["training"]["averaged"] == ["tuned 0", "tuned 1", "tuned 2"] and info["training"]["minutes"] == 4.5
+    said = "python recipes/sentiment.py soup runs/run-0 runs/run-1 runs/run-2 --store float32 --output runs/soup"
+    assert info["training"]["command"] == said
+    assert info["metrics"][0]["command"].startswith("zoo evaluate soup --data test.csv")
+    with pytest.raises(ValueError, match="is not of the architecture"):
+        sentiment.main(["soup", runs[0], str(pretrained), *test])
