@@ -212,14 +212,14 @@ def probe(options, parser):
         "best_unit_accuracy_in_training": found.unit_accuracy(features, labels),
     }
     said = command(options, parser, tested=True)
-    metrics = [{"data": f"{options.data.name}, linear probe", "figures": figures, "command": said}]
+    metrics = [{"data": f"{corpus_name(options.data)}, linear probe", "figures": figures, "command": said}]
     if options.test:
         test_features, test_labels, _ = labelled_features(model, options.test, options)
         figures = {
             "accuracy": found.accuracy(test_features, test_labels),
             "best_unit_accuracy": found.unit_accuracy(test_features, test_labels),
         }
-        metrics.insert(0, {"data": f"{options.test.name}, linear probe", "figures": figures, "command": said})
+        metrics.insert(0, {"data": f"{corpus_name(options.test)}, linear probe", "figures": figures, "command": said})
     picture = options.output / f"unit-{found.unit}.png"
     probing.histogram(picture, features[:, found.unit], labels, names, found.threshold)
     classifier = zoo.models.Classifier.on(model, labels=names, pooling=("cell",))
@@ -254,7 +254,7 @@ def finetune(options, parser):
         report=functools.partial(print, flush=True),
         **{name: getattr(options, name) for name in TUNING},
     )
-    test(options, parser, f"after fine-tuning on {options.data.name}")
+    final_figures(options, parser, f"after fine-tuning on {corpus_name(options.data)}")
 
 
 def soup(options, parser):
@@ -276,20 +276,20 @@ def soup(options, parser):
     }
     del training["history"]
     labels = ", ".join(first.config.labels)
-    manifest = {"description": f"A classifier of texts into {labels}, the mean of {len(trained)} that were fine-tuned"
-                f" from {training['base']}.", "training": training}  # fmt: skip
+    origin = f"the mean of {len(trained)} that were fine-tuned from {training['base']}"
+    manifest = {"description": f"A classifier of texts into {labels}, {origin}.", "training": training}
     zoo.save(first, options.output / "best", manifest, dtype=options.store)
-    test(options, parser, "after averaging")
+    final_figures(options, parser, "after averaging")
 
 
-def test(options, parser, how):
+def final_figures(options, parser, how):
     """The final figures, for the checkpoint's own card and another's."""
     if not options.test:
         return
     found = evaluate(zoo.load(options.output), rows(options.test, options.text_column, options.label_column))
     columns = ["--text-column", options.text_column, "--label-column", options.label_column]
     metric = {
-        "data": f"{options.test.name}, {found['examples']:,} texts",
+        "data": f"{corpus_name(options.test)}, {found['examples']:,} texts",
         "figures": {name: found[name] for name in ("accuracy", "f1", "calibration_error", "log_loss")},
         "command": shlex.join(["zoo", "evaluate", options.output.name, "--data", options.test.name, *columns]),
     }
@@ -309,11 +309,16 @@ def curve(options, parser):
     )
     for start in label_curve.STARTS if options.card else ():
         metric = {
-            "data": f"held-back texts of {options.data.name}, by number of labels, {start}",
+            "data": f"held-back texts of {corpus_name(options.data)}, by number of labels, {start}",
             "figures": {f"accuracy_with_{size}": value for (size, s), value in points.items() if s == start},
             "command": command(options, parser),
         }
         add_metric(options.card, metric)
+
+
+def corpus_name(path):
+    """A file with its folder, which often has the name of the corpus."""
+    return "/".join(path.absolute().parts[-2:])
 
 
 def add_metric(folder, metric, first=False):

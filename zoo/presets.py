@@ -15,7 +15,7 @@ PRESETS = {
     },
     "mlstm-sentiment": {
         "task": "text-classification",
-        "manifest_sha256": "8ee01a38c5e1c764808744d6359e79dd57f9e07b61e889d1a87195341de40e73",
+        "manifest_sha256": "e6a57f37803ccd6ddd6c5ffb83bad267c924b2f49090a40d1dfef576d50fec0e",
     },
     "mlstm-shakespeare": {
         "task": "language-model",
