@@ -8,7 +8,8 @@ import zoo
 SURFACE = """
 zoo.finetune(base, data, text_column='text', label_column='label', *, output, pretrained=True, validation=0.1, \
 bad_rows='error', pooling=('last', 'max', 'mean'), hidden_units=0, embedding_dropout=0.0, dropout=0.2, \
-recurrent_dropout=0.0, head_dropout=0.3, class_weights=None, longest=1024, batch_tokens=16384, epochs=6, patience=2, learning_rate=0.001, layer_decay=0.5, \
+recurrent_dropout=0.0, head_dropout=0.3, class_weights=None, longest=1024, \
+batch_tokens=16384, epochs=6, patience=2, learning_rate=0.001, layer_decay=0.5, \
 unfreeze_epochs=0.0, average=0.99, seed=1, dtype='float16', checkpoint_minutes=5.0, command=None, report=<print>)
 zoo.info(name)
 zoo.list_models(pattern='*', task=None)
