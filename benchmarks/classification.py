@@ -21,6 +21,32 @@ from benchmarks.layers import medians  # noqa: E402
 BATCH = 64
 
 
+def without_sharing(model):
+    """Texts to probabilities as the model does it, but with every token's products computed where it stands."""
+    import numpy as np
+    from keras import ops
+
+    from zoo import reading
+    from zoo.backend import compiled
+
+    read = compiled(lambda tokens, mask, carry: model.read(tokens, carry, mask), model.variables)
+    head = compiled(lambda carry: ops.softmax(model.logits(carry)), model.variables)
+
+    def probabilities(texts):
+        documents = [model.tokenizer.encode_document(text) for text in texts]
+        result = np.zeros((len(texts), len(model.config.labels)), "float32")
+        for indices, carry in reading.read(
+            documents,
+            lambda found, mask, carry: read(found.tokens[found.places], mask, carry),
+            model.initial_carry,
+            BATCH,
+        ):
+            result[indices] = ops.convert_to_numpy(head(carry))[: len(indices)]
+        return result
+
+    return probabilities
+
+
 def torch_network(model):
     """Texts to probabilities by torch, with the weights of a `zoo.models.Classifier` of lstm or mlstm layers."""
     import numpy as np
@@ -130,7 +156,9 @@ def main():
     model = zoo.load(options.model)
     found = itertools.islice(rows(options.data, options.text_column, None), options.count)
     texts = [row.text for row in found]
+    plain = without_sharing(model)
     runs = {f"zoo {options.model}": lambda: model.probabilities(texts, batch_size=BATCH)}
+    runs["every token by itself"] = lambda: plain(texts)
     try:
         network = torch_network(model)
         runs["the same in torch"] = lambda: network(texts)
