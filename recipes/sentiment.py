@@ -9,9 +9,6 @@ python recipes/sentiment.py curve runs/mlstm-reviews --data train.jsonl.xz --out
 
 import argparse
 import functools
-import hashlib
-import io
-import shlex
 import sys
 from pathlib import Path
 
@@ -22,14 +19,14 @@ import numpy as np  # noqa: E402
 
 import zoo  # noqa: E402
 from recipes import data, label_curve, messages  # noqa: E402
-from zoo import checkpoint, probing, sampled_softmax  # noqa: E402
+from recipes.sentiment_figures import NO_RESULT, add_metric, command, corpus_name, final_figures  # noqa: E402
+from recipes.sentiment_probe import probe  # noqa: E402
+from zoo import sampled_softmax  # noqa: E402
 from zoo.atomic_files import atomic_write  # noqa: E402
-from zoo.evaluation import evaluate  # noqa: E402
 from zoo.models.classifier import POOLING  # noqa: E402
 from zoo.rows import rows  # noqa: E402
 
 WARMUP = 200  # steps
-NO_RESULT = ("output", "checkpoint_minutes", "stage", "test", "card")  # options that do not change the weights
 TUNING = "pooling hidden_units embedding_dropout dropout recurrent_dropout head_dropout longest batch_tokens".split()
 TUNING += "epochs patience learning_rate layer_decay unfreeze_epochs average seed".split()
 
@@ -110,20 +107,6 @@ def arguments(argv=None):
     return options, stages.choices[options.stage]
 
 
-def command(options, parser, tested=False):
-    """The command line that repeats this run, without what does not change its result."""
-    words = ["python", "recipes/sentiment.py", options.stage]
-    for name, value in vars(options).items():
-        if name in NO_RESULT and not (tested and name == "test") or value == parser.get_default(name):
-            continue
-        values = [] if value is True else value if isinstance(value, list) else [value]
-        if name == "model":
-            values = [f"runs/{Path(model).name}" if Path(model).is_dir() else model for model in values]
-        values = [v.name if isinstance(v, Path) else str(v) for v in values]
-        words += values if name == "model" else ["--" + name.replace("_", "-"), *values]
-    return shlex.join([*words, "--output", f"runs/{options.output.name}"])
-
-
 def pretrain(options, parser):
     settings = {k: v for k, v in vars(options).items() if k not in (*NO_RESULT, "data")}
     keras.config.set_dtype_policy(options.precision)
@@ -197,50 +180,6 @@ def pretrain(options, parser):
     print(f"held back: {score.bits_per_byte:.4f} bits a byte")
 
 
-def probe(options, parser):
-    """L1 logistic regression on the final cell states; what comes out is a classifier that loads like any other."""
-    model = zoo.load(options.model)
-    options.output.mkdir(parents=True, exist_ok=True)
-    features, labels, names = labelled_features(model, options.data, options)
-    if len(names) != 2:
-        raise ValueError(f"A probe tells two labels apart. Found: {names}")
-    found = probing.fit(features, labels, seed=options.seed)
-    figures = {
-        "validation_accuracy": found.validation_accuracy,
-        "units_used": found.used,
-        "best_unit": found.unit,
-        "best_unit_accuracy_in_training": found.unit_accuracy(features, labels),
-    }
-    said = command(options, parser, tested=True)
-    metrics = [{"data": f"{corpus_name(options.data)}, linear probe", "figures": figures, "command": said}]
-    if options.test:
-        test_features, test_labels, _ = labelled_features(model, options.test, options)
-        figures = {
-            "accuracy": found.accuracy(test_features, test_labels),
-            "best_unit_accuracy": found.unit_accuracy(test_features, test_labels),
-        }
-        metrics.insert(0, {"data": f"{corpus_name(options.test)}, linear probe", "figures": figures, "command": said})
-    picture = options.output / f"unit-{found.unit}.png"
-    probing.histogram(picture, features[:, found.unit], labels, names, found.threshold)
-    classifier = zoo.models.Classifier.on(model, labels=names, pooling=("cell",))
-    # Two logits of plus and minus one half: their difference is that of the logistic regression.
-    halves = np.stack([-found.weights, found.weights], axis=1) / 2
-    classifier.output_layer.set_weights([halves, np.array([-found.bias, found.bias]) / 2])
-    about = {"command": command(options, parser), "base": Path(options.model).name, "seed": options.seed}
-    manifest = {
-        "description": f"A linear probe of {about['base']}: {names[0]} or {names[1]}, from {found.used} of its units.",
-        "training": {**about, **zoo.training.environment()},
-        "metrics": metrics,
-    }
-    zoo.save(classifier, options.output / "best", manifest, dtype=options.store)
-    for metric in metrics:
-        if options.card:
-            add_metric(options.card, metric)
-        for name, value in metric["figures"].items():
-            print(f"{metric['data']}: {name.replace('_', ' ')} {value:.4g}")
-    print(f'The best unit is drawn in {picture}. zoo trace {options.output} "..."')
-
-
 def finetune(options, parser):
     zoo.finetune(
         options.model,
@@ -282,25 +221,6 @@ def soup(options, parser):
     final_figures(options, parser, "after averaging")
 
 
-def final_figures(options, parser, how):
-    """The final figures, for the checkpoint's own card and another's."""
-    if not options.test:
-        return
-    found = evaluate(zoo.load(options.output), rows(options.test, options.text_column, options.label_column))
-    columns = ["--text-column", options.text_column, "--label-column", options.label_column]
-    metric = {
-        "data": f"{corpus_name(options.test)}, {found['examples']:,} texts",
-        "figures": {name: found[name] for name in ("accuracy", "f1", "calibration_error", "log_loss")},
-        "command": shlex.join(["zoo", "evaluate", options.output.name, "--data", options.test.name, *columns]),
-    }
-    add_metric(options.output / "best", metric, first=True)
-    if options.card:
-        told = f"{metric['data']}, {how}"
-        add_metric(options.card, {**metric, "data": told, "command": command(options, parser, tested=True)})
-    for name, value in found.items():
-        print(f"{name.replace('_', ' ')} {value:.4f}" if isinstance(value, float) else f"{name} {value}")
-
-
 def curve(options, parser):
     settings = {name: getattr(options, name) for name in TUNING}
     found = list(rows(options.data, options.text_column, options.label_column))
@@ -314,40 +234,6 @@ def curve(options, parser):
             "command": command(options, parser),
         }
         add_metric(options.card, metric)
-
-
-def corpus_name(path):
-    """A file with its folder, which often has the name of the corpus."""
-    return "/".join(path.absolute().parts[-2:])
-
-
-def add_metric(folder, metric, first=False):
-    """Puts a metric into the manifest of a checkpoint, instead of an older one on the same data."""
-    others = [m for m in checkpoint.describe(folder).get("metrics", []) if m["data"] != metric["data"]]
-    checkpoint.update_manifest(folder, metrics=[metric, *others] if first else [*others, metric])
-
-
-def labelled_features(model, path, options):
-    """Features of the texts in a file, kept in the output folder, since they take long; and their labels."""
-    digest = hashlib.sha256(path.read_bytes() + options.text_column.encode())
-    for weight in model.encoder.weights:
-        digest.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)))
-    kept = options.output / f"features-{digest.hexdigest()[:16]}.npy"  # of this model and this file
-    found = list(rows(path, options.text_column, options.label_column))
-    names = tuple(sorted({row.label for row in found}))
-    if kept.exists():
-        features = np.load(kept, allow_pickle=False)
-    else:
-        features = model.features([row.text for row in found], progress=progress)
-        with io.BytesIO() as file:
-            np.save(file, features)
-            atomic_write(kept, file.getvalue())
-    return features, np.array([names.index(row.label) for row in found]), names
-
-
-def progress(done, total):
-    if done == total or done % 6400 == 0:
-        print(f"{done:,} of {total:,} texts read", flush=True)
 
 
 def main(argv=None):
