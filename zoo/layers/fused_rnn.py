@@ -1,6 +1,6 @@
 """What the zoo's recurrent layers share: `keras.layers.RNN` with the time loop of `sequence_kernels`."""
 
-from keras import activations, ops, tree
+from keras import Variable, activations, ops, tree
 
 from zoo.layers import sequence_kernels
 
@@ -60,6 +60,19 @@ class FusedRNN:
         return (output, *states) if self.return_state else output
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
+        sequences, mask = self._in_order(sequences, mask)
+        initial_state = tuple(tree.flatten(initial_state))
+        if self.fused:
+            (outputs,), states = self._fused_loop(sequences, initial_state, mask, training)
+        else:
+            (outputs,), states = sequence_kernels.run_cell(
+                self.cell, sequences, initial_state, mask, self.unroll, training
+            )
+        outputs, last_output = self._after_mask(outputs, states[0], mask)
+        return last_output, ops.transpose(outputs, (1, 0, 2)), list(states)
+
+    def _in_order(self, sequences, mask):
+        """Sequences and mask with the timesteps in front, in the order in which they are read."""
         if getattr(self, "use_cudnn", "auto") is True:
             raise ValueError(
                 f"There is no cuDNN kernel for {type(self).__name__}. Use `use_cudnn='auto'`, which runs the zoo's "
@@ -70,21 +83,15 @@ class FusedRNN:
         if self.go_backwards:
             sequences = ops.flip(sequences, axis=0)
             mask = None if mask is None else ops.flip(mask, axis=0)
+        return sequences, mask
 
-        initial_state = tuple(tree.flatten(initial_state))
-        if self.fused:
-            outputs, states = self._fused_loop(sequences, initial_state, mask, training)
-        else:
-            outputs, states = sequence_kernels.run_cell(
-                self.cell, sequences, initial_state, mask, self.unroll, training
-            )
-        last_output = states[0]
-        if mask is not None:
-            # A masked step repeats the output before it, or is zero: always so, or until there is such an output.
-            visible = mask if self.zero_output_for_mask else ops.cumsum(ops.cast(mask, "int32"), axis=0) > 0
-            outputs = ops.where(visible, outputs, ops.zeros_like(outputs))
-            last_output = ops.where(ops.all(visible[-1:], axis=0), last_output, ops.zeros_like(last_output))
-        return last_output, ops.transpose(outputs, (1, 0, 2)), list(states)
+    def _after_mask(self, outputs, last_output, mask):
+        """A masked step repeats the output before it, or is zero: always so, or until there is such an output."""
+        if mask is None:
+            return outputs, last_output
+        visible = mask if self.zero_output_for_mask else ops.cumsum(ops.cast(mask, "int32"), axis=0) > 0
+        outputs = ops.where(visible, outputs, ops.zeros_like(outputs))
+        return outputs, ops.where(ops.all(visible[-1:], axis=0), last_output, ops.zeros_like(last_output))
 
     def _fused_loop(self, sequences, initial_state, mask, training):
         if training and self.cell.dropout:
@@ -109,17 +116,17 @@ class FusedRNN:
         recurrence, tables, weights = self.recurrence(inputs[None])
         places = ops.transpose(places)
         projected = tuple(ops.take(table[0], places, axis=0) for table in tables)
-        hidden, states = self._run(recurrence, projected, weights, tuple(initial_state), _time_major(mask), training)
+        (hidden,), states = self._run(recurrence, projected, weights, tuple(initial_state), _time_major(mask), training)
         self._maybe_reset_dropout_masks(self.cell)  # as the `call` of Keras does: each call has its own
         return ops.transpose(hidden, (1, 0, 2)), list(states)
 
-    def _run(self, recurrence, projected, weights, initial_state, mask, training):
+    def _run(self, recurrence, projected, weights, initial_state, mask, training, shown=(0,)):
         hidden_dropout = None
         if training and self.cell.recurrent_dropout:
             hidden_dropout = self.cell.get_recurrent_dropout_mask(initial_state[0])
         # Tensors, not variables: TensorFlow's custom gradients take no variables as arguments.
-        weights = tuple(ops.reshape(weight, weight.shape) for weight in weights)
-        return sequence_kernels.run(recurrence, projected, initial_state, weights, mask, hidden_dropout)
+        weights = tuple(ops.reshape(w, w.shape) if isinstance(w, Variable) else w for w in weights)
+        return sequence_kernels.run(recurrence, projected, initial_state, weights, mask, hidden_dropout, shown)
 
 
 def _time_major(mask):

@@ -70,12 +70,14 @@ class LSTMCell(keras.layers.LSTMCell):
 
     def call(self, inputs, states, training=False):
         h, c = states
-        input_mask, hidden_mask = self.dropout_masks(inputs, h, training)
-        z = gate_products(inputs, self.kernel, input_mask) + gate_products(h, self.recurrent_kernel, hidden_mask)
-        if self.use_bias:
-            z = z + self.bias
-        h, c = self.gates(z, c)
+        h, c = self.gates(self.pre_activations(inputs, h, training), c)
         return h, [h, c]
+
+    def pre_activations(self, inputs, hidden, training=False):
+        """z `(batch, 4 * units)`, from the inputs and the hidden state, with their dropouts."""
+        input_mask, hidden_mask = self.dropout_masks(inputs, hidden, training)
+        z = gate_products(inputs, self.kernel, input_mask) + gate_products(hidden, self.recurrent_kernel, hidden_mask)
+        return z + self.bias if self.use_bias else z
 
     def gates(self, z, c):
         """The new hidden and cell state from the pre-activations `(batch, 4 * units)` and the cell state."""

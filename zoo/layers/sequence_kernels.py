@@ -34,26 +34,32 @@ class Recurrence(NamedTuple):
             After the projected inputs' gradients may stand others, for `weight_gradients` alone.
         weight_gradients: `(projected_gradients, hidden, states, new_states, saved) -> gradients`, one for each
             weight, from tensors with a leading time axis.
+        sums: `weights -> zeros`, what `backward` adds up from step to step because its terms would be too large to
+            keep. It takes the sums so far as further arguments and returns the new ones as further results;
+            `weight_gradients` takes the last ones as further arguments.
     """
 
     forward: Callable
     backward: Callable
     weight_gradients: Callable
+    sums: Callable = lambda weights: ()
 
 
-def run(recurrence, projected, initial_states, weights, mask=None, hidden_dropout=None):
+def run(recurrence, projected, initial_states, weights, mask=None, hidden_dropout=None, shown=(0,)):
     """Runs a recurrence over time.
 
     Args:
         recurrence: a `Recurrence`.
         projected: tuple of tensors `(time, batch, ...)`.
         initial_states: tuple of tensors `(batch, units)`, the hidden state first.
-        weights: tuple of tensors of rank one or two.
+        weights: tuple of tensors that every step sees: kernels of rank two, which `backward` gets transposed, and
+            others.
         mask: boolean `(time, batch, 1)` or None. Where it is False the states stay as they are.
         hidden_dropout: `(batch, units)` factors for the hidden state on its way to the recurrent kernel, or None.
+        shown: which of the states are wanted after every step, by position.
 
     Returns:
-        The hidden states `(time, batch, units)` and the tuple of final states.
+        The tuple of states shown, `(time, batch, units)`, and the tuple of final states.
     """
     counts = len(projected), len(initial_states), len(weights)
     masks = () if mask is None else (mask,)
@@ -78,42 +84,49 @@ def run(recurrence, projected, initial_states, weights, mask=None, hidden_dropou
         def gradient(*arguments, upstream=None):
             # TensorFlow passes the gradients as arguments, JAX as one tuple, torch by keyword.
             upstream = arguments if upstream is None else upstream
-            hidden_gradients, *final_gradients = upstream[0] if len(upstream) == 1 else upstream
-            transposed = tuple(ops.transpose(weight) for weight in weights)
+            upstream = upstream[0] if len(upstream) == 1 else upstream
+            shown_gradients, final_gradients = _split(upstream, len(shown), len(initial_states))
+            transposed = tuple(ops.transpose(w) if len(w.shape) == 2 else w for w in weights)
+            sums = recurrence.sums(weights)
             states = tuple(
                 ops.concatenate([first[None], later[:-1]]) if later.shape[0] != 0 else later
                 for first, later in zip(initial_states, new_states)
             )
 
-            def backward(gradients, inputs):
-                hidden_gradient, states, saved, keep = _split(inputs, *backward_counts)
-                gradients = arrived = (gradients[0] + hidden_gradient[0], *gradients[1:])
+            def backward(carry, inputs):
+                gradients, sums = _split(carry, *carry_counts)
+                shown_gradients, states, saved, keep = _split(inputs, *backward_counts)
+                arrived = list(gradients)
+                for position, gradient in zip(shown, shown_gradients):
+                    arrived[position] = arrived[position] + gradient
+                gradients = tuple(arrived)
                 if keep:
                     gradients = tuple(ops.where(keep[0], g, ops.zeros_like(g)) for g in arrived)
-                projected_gradients, hidden_gradient, previous = recurrence.backward(
-                    gradients, states, saved, transposed
+                projected_gradients, hidden_gradient, previous, *sums = recurrence.backward(
+                    gradients, states, saved, transposed, *sums
                 )
                 previous = (previous[0] + dropped(hidden_gradient), *previous[1:])
                 if keep:
                     previous = tuple(ops.where(keep[0], p, g) for p, g in zip(previous, arrived))
-                return previous, projected_gradients
+                return (*previous, *sums), projected_gradients
 
-            backward_counts = 1, len(states), len(saved), len(masks)
-            initial_gradients, projected_gradients = scan(
-                backward, tuple(final_gradients), (hidden_gradients, *states, *saved, *masks), reverse=True
+            carry_counts = len(states), len(sums)
+            backward_counts = len(shown), len(states), len(saved), len(masks)
+            carry, projected_gradients = scan(
+                backward, (*final_gradients, *sums), (*shown_gradients, *states, *saved, *masks), reverse=True
             )
+            initial_gradients, sums = _split(carry, *carry_counts)
             weight_gradients = recurrence.weight_gradients(
-                projected_gradients, dropped(states[0]), states, new_states, saved
+                projected_gradients, dropped(states[0]), states, new_states, saved, *sums
             )
             return (*projected_gradients[: len(projected)], *initial_gradients, *weight_gradients)
 
-        return (new_states[0], *final_states), gradient
+        return (*(new_states[position] for position in shown), *final_states), gradient
 
-    hidden, *final_states = loop(*projected, *initial_states, *weights)
-    return hidden, tuple(final_states)
+    return _split(loop(*projected, *initial_states, *weights), len(shown), len(initial_states))
 
 
-def run_cell(cell, inputs, states, mask=None, unroll=False, training=False):
+def run_cell(cell, inputs, states, mask=None, unroll=False, training=False, shown=(0,)):
     """Runs any cell over time, differentiated automatically: the path of every option `run` does not cover.
 
     Args:
@@ -123,28 +136,28 @@ def run_cell(cell, inputs, states, mask=None, unroll=False, training=False):
         mask: boolean `(time, batch, 1)` or None.
         unroll: whether to write the loop out, which needs a static number of timesteps.
         training: passed on to the cell.
+        shown: which of the states are wanted after every step, by position.
 
     Returns:
-        The outputs `(time, batch, units)` and the list of final states.
+        The list of states shown, `(time, batch, units)`, and the list of final states.
     """
     masks = () if mask is None else (mask,)
 
     def step(states, inputs):
         inputs, *keep = inputs
-        output, new_states = cell(inputs, list(states), training=training)
+        _, new_states = cell(inputs, list(states), training=training)
         if keep:
             new_states = [ops.where(keep[0], new, old) for new, old in zip(new_states, states)]
-            output = new_states[0]
-        return tuple(new_states), (output,)
+        return tuple(new_states), tuple(new_states[position] for position in shown)
 
     if not unroll:
-        states, (outputs,) = scan(step, tuple(states), (inputs, *masks))
-        return outputs, list(states)
-    outputs = []
+        states, histories = scan(step, tuple(states), (inputs, *masks))
+        return list(histories), list(states)
+    histories = []
     for time in range(inputs.shape[0]):
-        states, (output,) = step(states, tuple(x[time] for x in (inputs, *masks)))
-        outputs.append(output)
-    return ops.stack(outputs), list(states)
+        states, current = step(states, tuple(x[time] for x in (inputs, *masks)))
+        histories.append(current)
+    return [ops.stack(history) for history in zip(*histories)], list(states)
 
 
 def project(inputs, kernel, bias=None):
