@@ -32,18 +32,29 @@ def keras_decoder(units, attention, attend):
             super().__init__()
             self.cell = keras.layers.LSTMCell(units)
             self.project_keys = keras.layers.Dense(units, use_bias=False)
-            self.project_query = keras.layers.Dense(units, use_bias=False)
-            self.score = keras.layers.Dense(1, use_bias=False)
-            self.attentional = keras.layers.Dense(units, activation="tanh", use_bias=False)
+            if attention == "additive":
+                self.project_query = keras.layers.Dense(units, use_bias=False)
+                self.score = keras.layers.Dense(1, use_bias=False)
+            if attend == "after":
+                self.attentional = keras.layers.Dense(units, activation="tanh", use_bias=False)
             self.state_size = [units, units] if attend == "before" else [units, units, units]
             self.output_size = units
 
+        def build(self, inputs_shape):
+            features = self.memory.shape[-1]
+            self.cell.build((None, inputs_shape[-1] + (features if attend == "before" else units)))
+            if attention == "additive":
+                self.project_query.build((None, units))
+                self.score.build((None, units))
+            if attend == "after":
+                self.attentional.build((None, features + units))
+
         def look(self, h):
             if attention == "additive":
-                e = self.score(ops.tanh(self.keys + self.project_query(h)[:, None]))
+                e = self.score(ops.tanh(self.keys + self.project_query(h)[:, None]))[:, :, 0]
             else:
-                e = ops.matmul(self.keys, h[:, :, None])
-            return ops.sum(ops.softmax(e, axis=1) * self.memory, axis=1)
+                e = ops.einsum("bsu,bu->bs", self.keys, h)
+            return ops.einsum("bs,bsm->bm", ops.softmax(e), self.memory)
 
         def call(self, inputs, states):
             h, c, *fed = states

@@ -57,6 +57,8 @@ def test_names():
         "training",
     }
     assert set(zoo.layers.__all__) == {
+        "AttentionLSTM",
+        "AttentionLSTMCell",
         "GRU",
         "LSTM",
         "LSTMCell",

@@ -62,8 +62,10 @@ def _tensorflow_scan(step, carry, inputs, reverse):
         return carry, tuple(sink.stack() for sink in sinks)
 
     def stacked(sink, shape):
-        # TensorFlow cannot stack nothing without knowing its shape; what it does not know here is the batch.
-        sizes = [0, *(tf.shape(carry[0])[0] if size is None else size for size in shape)]
+        # TensorFlow cannot stack nothing without knowing its shape; what it does not know here is the batch, and what
+        # a carried tensor of such a shape tells.
+        like = next((tensor for tensor in carry if tensor.shape.as_list() == shape.as_list()), carry[0])
+        sizes = [0, *(tf.shape(like)[axis] if size is None else size for axis, size in enumerate(shape))]
         return tf.cond(steps > 0, sink.stack, lambda: tf.zeros(sizes, sink.dtype))
 
     return carry, tuple(stacked(sink, result.shape) for sink, result in zip(sinks, results))

@@ -105,7 +105,8 @@ class AttentionLSTMCell(LSTMCell):
             self.state_size = [units] * 3
 
     def build(self, inputs_shape, memory_shape=None):
-        features = self._features(memory_shape)
+        self.check_memory_shape(memory_shape)
+        self.memory_features = features = memory_shape[-1]
         super().build(inputs_shape)
         units = self.units
         if self.attend == "before":
@@ -126,26 +127,29 @@ class AttentionLSTMCell(LSTMCell):
                 shape=(), name="score_gain", initializer=keras.initializers.Constant(size**-0.5)
             )
 
-    def _features(self, memory_shape):
-        name = type(self).__name__
+    def check_memory_shape(self, memory_shape):
+        """Raises a ValueError, which says what to pass, where the cell cannot attend to such a memory."""
         if memory_shape is None:
             raise ValueError(
-                f"{name} attends to a memory: pass `memory=` `(batch, source, features)`, as in "
+                f"{type(self).__name__} attends to a memory: pass `memory=` `(batch, source, features)`, as in "
                 "`zoo.layers.AttentionLSTM(units)(targets, memory=encoded)`. Received: memory=None"
             )
         if len(memory_shape) != 3 or memory_shape[-1] is None:
             raise ValueError(
-                f"`memory` must be `(batch, source, features)` with a known number of features. "
+                "`memory` must be `(batch, source, features)` with a known number of features. "
                 f"Received: memory.shape={tuple(memory_shape)}"
             )
-        features = memory_shape[-1]
-        if self.attention in ("dot", "scaled_dot") and features != self.units:
+        if self.attention in ("dot", "scaled_dot") and memory_shape[-1] != self.units:
             raise ValueError(
                 f"attention={self.attention!r} multiplies the hidden state with the memory, so they must be of one "
                 "size; attention='general' projects the memory first. "
                 f"Received: units={self.units}, memory.shape={tuple(memory_shape)}"
             )
-        return features
+        if self.built and memory_shape[-1] != self.memory_features:
+            raise ValueError(
+                f"`memory` must have the {self.memory_features} features that the weights were built for. "
+                f"Received: memory.shape={tuple(memory_shape)}"
+            )
 
     def _add_kernel(self, name, shape):
         return self.add_weight(
@@ -178,6 +182,7 @@ class AttentionLSTMCell(LSTMCell):
         return self.query_kernel, v
 
     def call(self, inputs, states, training=False, memory=None, memory_mask=None, keys=None, return_alignments=False):
+        self.check_memory_shape(getattr(memory, "shape", None))
         h, c, *fed = states
         keys = self.project_keys(memory) if keys is None else keys
         z = self.pre_activations(inputs, h, training)
@@ -337,88 +342,102 @@ class AttentionLSTM(LSTM):
         super().build(sequences_shape)
 
     def call(self, sequences, initial_state=None, mask=None, training=False, memory=None, memory_mask=None):
-        sequences = ops.convert_to_tensor(sequences)
-        memory, memory_mask = self._memory(memory, memory_mask)
-        if mask is None:
-            mask = getattr(sequences, "_keras_mask", None)
+        self.cell.check_memory_shape(getattr(memory, "shape", None))
+        sequences, memory = ops.convert_to_tensor(sequences), ops.convert_to_tensor(memory)
+        mask = getattr(sequences, "_keras_mask", None) if mask is None else mask
+        memory_mask = getattr(memory, "_keras_mask", None) if memory_mask is None else memory_mask
+        memory_mask = None if memory_mask is None else ops.cast(memory_mask, "bool")
+        self._check_shapes(sequences, memory, memory_mask)
         states = self._initial_states(initial_state, ops.shape(sequences)[0])
-        last_output, outputs, states, alignments = self.inner_loop(
-            sequences, states, mask, training, memory, memory_mask
-        )
+
+        sequences, mask = self._in_order(sequences, mask)
+        loop = self._fused_loop if self.fused else self._cell_loop
+        loop = self._no_steps if sequences.shape[0] == 0 else loop
+        # The alignment is carried as a last state, which no step looks at, so that masks treat it like the others.
+        states = (*states, ops.zeros_like(memory[:, :, 0]))
+        (outputs, alignments), states = loop(sequences, states, mask, training, memory, memory_mask)
         self._maybe_reset_dropout_masks(self.cell)
+        outputs, last_output = self._after_mask(outputs, states[self._shown[0]], mask)
+        alignments, _ = self._after_mask(alignments, states[-1], mask)
+
         if self.stateful:
             for variable, state in zip(self.states, states):
                 variable.assign(state)
-        results = [outputs if self.return_sequences else last_output]
-        results += states if self.return_state else []
-        results += [alignments] if self.return_alignments else []
+        results = [ops.transpose(outputs, (1, 0, 2)) if self.return_sequences else last_output]
+        results += states[:-1] if self.return_state else []
+        results += [ops.transpose(alignments, (1, 0, 2))] if self.return_alignments else []
         return tuple(results) if len(results) > 1 else results[0]
 
-    def _memory(self, memory, mask):
-        if memory is None:
-            self.cell._features(None)
-        memory = ops.convert_to_tensor(memory)
-        mask = getattr(memory, "_keras_mask", None) if mask is None else mask
-        return memory, None if mask is None else ops.cast(mask, "bool")
+    @property
+    def _shown(self):
+        """The places of output and alignment among the states."""
+        return (0, 2) if self.attend == "before" else (2, 3)
+
+    def _check_shapes(self, sequences, memory, memory_mask):
+        if self.unroll and sequences.shape[1] is None:
+            raise ValueError(
+                "`unroll=True` needs a known number of timesteps: give it in `keras.Input((time, features))`, or leave "
+                f"`unroll` out. Received: sequences.shape={tuple(sequences.shape)}"
+            )
+        if None not in (sequences.shape[0], memory.shape[0]) and sequences.shape[0] != memory.shape[0]:
+            raise ValueError(
+                "`sequences` and `memory` must be of one batch; repeat the memory for each of several sequences. "
+                f"Received: sequences.shape={tuple(sequences.shape)}, memory.shape={tuple(memory.shape)}"
+            )
+        places = tuple(memory.shape[:2])
+        if memory_mask is not None and (
+            len(memory_mask.shape) != 2
+            or any(None not in pair and pair[0] != pair[1] for pair in zip(places, memory_mask.shape))
+        ):
+            raise ValueError(
+                f"`memory_mask` must be `(batch, source)` like the memory, {places}. "
+                f"Received: memory_mask.shape={tuple(memory_mask.shape)}"
+            )
 
     def _initial_states(self, initial_state, batch):
         if initial_state is None:
             initial_state = self.states if self.stateful else self.get_initial_state(batch)
         states = [ops.convert_to_tensor(state, dtype=self.compute_dtype) for state in tree.flatten(initial_state)]
-        missing = len(self.cell.state_size) - len(states)
-        if missing not in (0, len(self.cell.state_size) - 2):
+        count = len(self.cell.state_size)
+        if len(states) not in (2, count):
             raise ValueError(
                 f"`initial_state` must be [h, c]{' or [h, c, a]' if self.attend == 'after' else ''}. "
                 f"Received {len(states)} tensors"
             )
-        return (*states, *(ops.zeros_like(states[0]) for _ in range(missing)))
+        return (*states, *(ops.zeros_like(states[0]) for _ in range(count - len(states))))
 
-    def inner_loop(self, sequences, initial_state, mask, training, memory, memory_mask):
-        sequences, mask = self._in_order(sequences, mask)
-        empty = ops.zeros_like(memory[:, :, 0])
-        output = len(initial_state) - 1 if self.attend == "after" else 0
-        states, shown = (*initial_state, empty), (output, len(initial_state))
-        loop = self._fused_loop if self.fused else self._cell_loop
-        (outputs, alignments), states = loop(sequences, states, mask, training, memory, memory_mask, shown)
-        outputs, last_output = self._after_mask(outputs, states[output], mask)
-        alignments, _ = self._after_mask(alignments, states[-1], mask)
-        return (
-            last_output,
-            ops.transpose(outputs, (1, 0, 2)),
-            list(states[:-1]),
-            ops.transpose(alignments, (1, 0, 2)),
-        )
+    def _no_steps(self, sequences, states, *others):
+        return [ops.zeros((0, *ops.shape(states[k])), dtype=self.compute_dtype) for k in self._shown], states
 
     def recurrence(self, sequences, memory, memory_mask):
         """As of the other layers, for sequences `(time, batch, features)` and their memory."""
         cell = self.cell
-        make, kernels = attend_before, ("recurrent_kernel", "context_kernel")
-        if self.attend == "after":
-            make, kernels = attend_after, ("recurrent_kernel", "feeding_kernel", "attention_kernel")
-        kernels = (getattr(cell, name) for name in kernels)
+        if self.attend == "before":
+            make, kernels = attend_before, (cell.recurrent_kernel, cell.context_kernel)
+        else:
+            make, kernels = attend_after, (cell.recurrent_kernel, cell.feeding_kernel, cell.attention_kernel)
         weights = (*kernels, memory, cell.project_keys(memory), *cell.score_weights())
         return make(cell.score, memory_mask), (project(sequences, cell.kernel, cell.bias),), weights
 
-    def _fused_loop(self, sequences, states, mask, training, memory, memory_mask, shown):
+    def _fused_loop(self, sequences, states, mask, training, memory, memory_mask):
         if training and self.cell.dropout:
             sequences = sequences * self.cell.get_dropout_mask(sequences[0])
         recurrence, projected, weights = self.recurrence(sequences, memory, memory_mask)
-        return self._run(recurrence, projected, weights, states, mask, training, shown)
+        return self._run(recurrence, projected, weights, states, mask, training, self._shown)
 
-    def _cell_loop(self, sequences, states, mask, training, memory, memory_mask, shown):
+    def _cell_loop(self, sequences, states, mask, training, memory, memory_mask):
         cell = self.cell
-        if training:  # drawn before the loop, once for all steps
-            cell.dropout_masks(sequences[0], states[0], training)
+        cell.dropout_masks(sequences[0], states[0], training)  # drawn before the loop, once for all steps
         attended = {"memory": memory, "memory_mask": memory_mask, "keys": cell.project_keys(memory)}
 
         def step(inputs, states, training):
             output, states, alignment = cell(inputs, states[:-1], training=training, return_alignments=True, **attended)
             return output, [*states, alignment]
 
-        return sequence_kernels.run_cell(step, sequences, states, mask, self.unroll, training, shown)
+        return sequence_kernels.run_cell(step, sequences, states, mask, self.unroll, training, self._shown)
 
     def compute_output_shape(self, sequences_shape, initial_state_shape=None, memory_shape=None):
-        self.cell._features(memory_shape)
+        self.cell.check_memory_shape(memory_shape)
         batch, time = sequences_shape[:2]
         shapes = [(batch, time, self.units) if self.return_sequences else (batch, self.units)]
         shapes += [(batch, self.units) for _ in self.cell.state_size] if self.return_state else []

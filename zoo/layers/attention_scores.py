@@ -46,7 +46,7 @@ def _additive_backward(d_scores, query, keys, transposed, d_keys, d_kernel):
     fit = tanh(keys + query[:, None])
     d_fit = d_scores[:, :, None] * v * (1 - fit * fit)
     d_query = ops.sum(d_fit, axis=1)
-    d_kernel = d_kernel + ops.cast(outer_product(d_scores[:, :, None], fit), d_kernel.dtype)
+    d_kernel = d_kernel + ops.cast(ops.sum(read(d_scores, fit), axis=0), d_kernel.dtype)
     return ops.matmul(d_query, w), d_query, d_keys + ops.cast(d_fit, d_keys.dtype), d_kernel
 
 
@@ -128,7 +128,7 @@ def read(alignment, memory):
 
 def match(vector, memory):
     """The product with each place: `(batch, m), (batch, source, m) -> (batch, source)`."""
-    return ops.squeeze(ops.matmul(memory, vector[:, :, None]), -1)
+    return ops.squeeze(ops.matmul(vector[:, None], ops.transpose(memory, (0, 2, 1))), 1)
 
 
 def over_time(weights, vectors):
