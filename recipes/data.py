@@ -92,7 +92,7 @@ def _imdb_reviews():
         raise ZooError(f"imdb_reviews comes by tensorflow-datasets ({error}). Or give files with --data.") from None
     builder = tfds.builder("imdb_reviews")
     if not builder.data_path.exists():
-        _check_network(IMDB_HOST, "imdb_reviews is not prepared yet", "Give files with --data.")
+        check_network(IMDB_HOST, "imdb_reviews is not prepared yet", "Give files with --data.")
         try:
             builder.download_and_prepare()
         except Exception as error:  # it has many kinds, without a common base
@@ -119,7 +119,7 @@ def _tiny_shakespeare(manual_dir):
             raise FileNotFoundError(f"There is no input.txt in --manual-dir {manual_dir}.")
         if manual_dir is None:
             advice = "Put its input.txt into a folder and name that with --manual-dir, or train on a file with --text."
-            _check_network(SHAKESPEARE_HOST, "tiny_shakespeare is not prepared yet", advice)
+            check_network(SHAKESPEARE_HOST, "tiny_shakespeare is not prepared yet", advice)
         try:
             builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=manual_dir))
         except Exception as error:  # it has many kinds, without a common base
@@ -128,7 +128,8 @@ def _tiny_shakespeare(manual_dir):
     return b"".join(example["text"] for part in parts for example in part).decode()
 
 
-def _check_network(host, what, advice):
+def check_network(host, what, advice):
+    """Raises a ConnectionError with advice at once, where downloading would wait and fail."""
     try:
         socket.create_connection((host, 443), timeout=5).close()
     except OSError:

@@ -4,6 +4,7 @@ from zoo import checkpoint, errors, layers, models, samplers, streams, tokenizer
 from zoo.checkpoint import save
 from zoo.finetuning import finetune
 from zoo.loading import info, list_models, load
+from zoo.translator_training import finetune_translator
 
 __version__ = "0.1.0"
 
@@ -11,6 +12,7 @@ __all__ = [
     "checkpoint",
     "errors",
     "finetune",
+    "finetune_translator",
     "info",
     "layers",
     "list_models",

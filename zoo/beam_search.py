@@ -5,8 +5,9 @@ scores
 
     s(y) = log p(y | x) / lp(n) + cp,   lp(n) = ((5 + n) / 6) ** alpha,   cp = beta * sum_i log(min(sum_j a[j, i], 1))
 
-(Wu et al. 2016, equation 14). The likeliest hypotheses go on; those that end among the first of the beam are kept apart,
-the best scores first. A source is done when as many have ended as the beam is wide. A beam of one is greedy search.
+(Wu et al. 2016, equation 14). The likeliest hypotheses go on; those that end among the first of the beam are kept
+apart, the best scores first. A source is done when as many have ended as the beam is wide. A beam of one is greedy
+search.
 """
 
 from typing import NamedTuple

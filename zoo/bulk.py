@@ -1,4 +1,4 @@
-"""Classifying a file of any size: constant memory, order kept, and a run that was killed goes on where it was."""
+"""Files of any size, classified or translated: constant memory, order kept, and a killed run goes on where it was."""
 
 import contextlib
 import csv
@@ -7,12 +7,21 @@ import itertools
 import json
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 from zoo import strict_json
 from zoo.atomic_files import atomic_write
 from zoo.rows import FORMATS, rows
+from zoo.text_files import lines
 
 BLOCK = 1024  # rows
+
+
+class Line(NamedTuple):
+    """A line of a text."""
+
+    line: int  # from 1
+    text: str
 
 
 def classify_file(model, source, output, text_column="text", bad=None, model_name="", progress=None):
@@ -40,33 +49,59 @@ def classify_file(model, source, output, text_column="text", bad=None, model_nam
     source, output = Path(source), Path(output)
     if output.suffix not in FORMATS:
         raise ValueError(f"`output` must end in one of {', '.join(FORMATS)}. Received: output={str(output)!r}")
+
+    def contents(block, first):
+        taken = sorted({"predicted_label", "probability"} & block[0].record.keys())
+        if taken:
+            raise ValueError(f"{source} has a column {taken[0]!r} already, which would be lost; rename it.")
+        results = model.classify([row.text for row in block])
+        records = [
+            {**row.record, "predicted_label": result.label, "probability": round(result.probability, 6)}
+            for row, result in zip(block, results)
+        ]
+        return _lines(records, output.suffix, header=first)
+
+    work = {"column": text_column, "model": model_name}
+    return _in_blocks(source, output, work, rows(source, text_column, None, bad), contents, progress)
+
+
+def translate_file(model, source, output, model_name="", progress=None, **search):
+    """Translates every line of a file into a line of another file, as `classify_file` works.
+
+    Args:
+        model: a `zoo.models.Translator`.
+        source: path of a UTF-8 file, also `.gz` or `.xz`.
+        output: path of a file that does not exist.
+        model_name, progress: as in `classify_file`.
+        search: arguments of `zoo.models.Translator.translate`.
+
+    Returns:
+        How many lines were written: as many as the source has. A translation is always one line, an empty one of an
+        empty line.
+    """
+
+    def contents(block, first):
+        return "".join(f"{text}\n" for text in model.translate([line.text for line in block], **search))
+
+    found = itertools.starmap(Line, enumerate(lines(source), 1))
+    return _in_blocks(Path(source), Path(output), {"search": search, "model": model_name}, found, contents, progress)
+
+
+def _in_blocks(source, output, work, items, contents, progress):
+    """Writes what `contents(block, first)` makes of the items, which have a `line`, and remembers how far it came."""
     if output.exists():
         raise FileExistsError(f"{output} exists. Remove it, or choose another name.")
     partial, position = (output.with_name(output.name + ending) for ending in (".partial", ".position"))
     status = source.stat()
-    work = {
-        "source": str(source.resolve()),
-        "bytes": status.st_size,
-        "modified": status.st_mtime_ns,
-        "column": text_column,
-        "model": model_name,
-    }
+    work = {"source": str(source.resolve()), "bytes": status.st_size, "modified": status.st_mtime_ns, **work}
     done = _position(position, partial, work)
     written, last_line = done["written"], done["line"]
     with partial.open("r+b" if partial.exists() else "w+b") as file:
         file.truncate(done["end"])
         file.seek(0, io.SEEK_END)
-        found = (row for row in rows(source, text_column, None, bad) if row.line > last_line)
+        found = (item for item in items if item.line > last_line)
         while block := list(itertools.islice(found, BLOCK)):
-            taken = sorted({"predicted_label", "probability"} & block[0].record.keys())
-            if taken:
-                raise ValueError(f"{source} has a column {taken[0]!r} already, which would be lost; rename it.")
-            results = model.classify([row.text for row in block])
-            records = [
-                {**row.record, "predicted_label": result.label, "probability": round(result.probability, 6)}
-                for row, result in zip(block, results)
-            ]
-            file.write(_lines(records, output.suffix, header=written == 0).encode("utf-8", "surrogatepass"))
+            file.write(contents(block, first=written == 0).encode("utf-8", "surrogatepass"))
             file.flush()
             os.fsync(file.fileno())
             written += len(block)

@@ -31,6 +31,7 @@ def _usage(name, task):
     line = {
         "language-model": 'print(model.generate("The ", length=400, temperature=0.8, seed=1))',
         "text-classification": 'print(model.classify("I want my two hours back."))',
+        "translation": 'print(model.translate("A man rides a red bicycle."))',
     }[task]
     return f'```python\nimport zoo\n\nmodel = zoo.load("{name}")\n{line}\n```'
 

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import zoo
 from zoo import converters
-from zoo.bulk import classify_file
+from zoo.bulk import classify_file, translate_file
 from zoo.evaluation import evaluate
+from zoo.pairs import pairs
 from zoo.rows import rows
 from zoo.text_files import read_text
+from zoo.translation_scores import evaluate_translations
 
 CONVERTERS = {
     "openai-mlstm": converters.openai_mlstm,
@@ -26,7 +28,7 @@ def main(argv=None):
     """Runs `zoo` with these arguments and returns its exit status: 0, 2 for an error, 130 when interrupted."""
     parser = _parser()
     options, rest = parser.parse_known_args(argv)
-    if rest and (options.run is not _classify or any(word.startswith("-") for word in rest)):
+    if rest and (options.run not in (_classify, _translate) or any(word.startswith("-") for word in rest)):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if rest:
         options.text += rest  # texts after an option, which argparse takes for nobody's
@@ -90,14 +92,30 @@ def _parser():
     add("--html", type=Path, help="write a page instead of printing colours")
     add("--png", type=Path, help="write a picture instead")
 
-    add = command("finetune", _finetune, "turn a pretrained model into a classifier of your own")
+    def search(add):
+        add("--beam-width", type=int, default=5, help="hypotheses that are followed; 1 is greedy search (default 5)")
+        add("--length-penalty", type=float, default=0.6, help="0 favours short translations (default 0.6)")
+        add("--coverage-penalty", type=float, default=0.0, help="above 0 favours looking at all of the source")
+
+    add = command("translate", _translate, "translate sentences")
     add("model", help=model)
-    add("--data", required=True, type=Path, help=table)
+    add("text", nargs="*", help="sentences to translate")
+    add("--file", type=Path, help="translate every line of a file; .gz and .xz too")
+    add("--output", type=Path, help="where to write a line for every line of the file")
+    add("--alignment", type=Path, help="write a picture of where the model looked for each word of the translation")
+    search(add)
+
+    add = command("finetune", _finetune, "turn a pretrained model into a classifier, or a translator, of your own")
+    add("model", help=model)
+    add("--data", type=Path, help=f"for a classifier: {table}")
+    add("--source", type=Path, help="for a translator: file with a sentence in each line; .gz and .xz too")
+    add("--target", type=Path, help="for a translator: file with the translations")
+    add("--tsv", type=Path, help="for a translator, instead of both: file with source, tab, target in each line")
     add("--text-column", default="text", help="column with the text (default: text)")
     add("--label-column", default="label", help="column with the label (default: label)")
     add("--output", required=True, type=Path, help="folder of the new model; interrupted, the same command goes on")
-    add("--epochs", type=int, default=6)
-    add("--learning-rate", type=float, default=1e-3)
+    add("--epochs", type=int, help="at most (default: 6, of a translator 5)")
+    add("--learning-rate", type=float, help="at its peak (default: 0.001, of a translator 0.0005)")
     add("--class-weights", choices=("balanced",), help="let every label count alike, however rare")
     add("--bad-rows", choices=("error", "skip"), default="error", help="what to do about rows without text or label")
     add("--seed", type=int, default=1)
@@ -127,6 +145,10 @@ def _parser():
     add("--data", type=Path, help=f"for classifiers: {table}")
     add("--text-column", default="text", help="column with the text (default: text)")
     add("--label-column", default="label", help="column with the label (default: label)")
+    add("--source", type=Path, help="for translators: file with a sentence in each line; .gz and .xz too")
+    add("--target", type=Path, help="for translators: file with the translations")
+    add("--tsv", type=Path, help="for translators, instead of both: file with source, tab, target in each line")
+    search(add)
     add("--json", action="store_true", help="print JSON")
     return parser
 
@@ -203,29 +225,67 @@ def _trace(options):
         print(trace)
 
 
+def _translate(options):
+    if bool(options.text) == bool(options.file) or bool(options.file) != bool(options.output):
+        raise ValueError("Give sentences to translate; or --file, with --output.")
+    if options.alignment and len(options.text) != 1:
+        raise ValueError("--alignment draws the translation of one sentence.")
+    model = _load(options.model, "translation")
+    if options.file:
+        progress = (lambda n: print(f"\r{n:,} lines", end="", file=sys.stderr, flush=True)) if _watched() else None
+        count = translate_file(model, options.file, options.output, str(options.model), progress, **_search(options))
+        print(f"{count:,} lines in {options.output}")
+        return
+    for result in model.translate(options.text, return_alignments=True, **_search(options)):
+        print(result.text)
+        if options.alignment:
+            result.plot_alignment(options.alignment)
+
+
+def _search(options):
+    return {name: getattr(options, name) for name in ("beam_width", "length_penalty", "coverage_penalty")}
+
+
 def _finetune(options):
-    zoo.finetune(
-        options.model,
-        options.data,
-        options.text_column,
-        options.label_column,
-        output=options.output,
-        epochs=options.epochs,
-        learning_rate=options.learning_rate,
-        class_weights=options.class_weights,
-        bad_rows=options.bad_rows,
-        seed=options.seed,
-        command=_finetune_command(options),
-        report=functools.partial(print, flush=True),
-    )
+    pairs_given = _pairs_given(options)
+    if bool(options.data) == pairs_given:
+        raise ValueError("Give --data for a classifier; --source and --target, or --tsv, for a translator.")
+    shared = {
+        name: getattr(options, name) for name in ("epochs", "learning_rate") if getattr(options, name) is not None
+    }
+    shared |= {
+        "output": options.output,
+        "bad_rows": options.bad_rows,
+        "seed": options.seed,
+        "command": _finetune_command(options),
+        "report": functools.partial(print, flush=True),
+    }
+    if pairs_given:
+        zoo.finetune_translator(options.model, options.tsv or options.source, options.target, **shared)
+        print(f'zoo translate {options.output} "..."')
+        return
+    columns = options.text_column, options.label_column
+    zoo.finetune(options.model, options.data, *columns, class_weights=options.class_weights, **shared)
     print(f'zoo classify {options.output} "..."')
 
 
+def _pairs_given(options):
+    """Whether there are pairs of sentences."""
+    if bool(options.source) != bool(options.target) or (options.source and options.tsv):
+        raise ValueError("Give --source and --target, or --tsv.")
+    return bool(options.source or options.tsv)
+
+
 def _finetune_command(options):
-    words = ["zoo", "finetune", options.model, "--data", options.data.name, "--text-column", options.text_column]
-    words += ["--label-column", options.label_column, "--epochs", options.epochs]
-    words += ["--learning-rate", options.learning_rate, "--bad-rows", options.bad_rows, "--seed", options.seed]
-    words += ["--class-weights", options.class_weights] if options.class_weights else []
+    words = ["zoo", "finetune", options.model]
+    for name in ("data", "source", "target", "tsv"):
+        if getattr(options, name):
+            words += [f"--{name}", getattr(options, name).name]
+    words += ["--text-column", options.text_column, "--label-column", options.label_column] if options.data else []
+    for name in ("epochs", "learning_rate", "class_weights"):
+        if getattr(options, name) is not None:
+            words += [f"--{name.replace('_', '-')}", getattr(options, name)]
+    words += ["--bad-rows", options.bad_rows, "--seed", options.seed]
     return shlex.join([*map(str, words), "--output", options.output.name])
 
 
@@ -248,16 +308,27 @@ def _clamp(words):
 
 
 def _evaluate(options):
-    if bool(options.text) == bool(options.data):
-        raise ValueError("Give --text for a language model, or --data for a classifier.")
+    pairs_given = _pairs_given(options)
+    if [bool(options.text), bool(options.data), pairs_given].count(True) != 1:
+        raise ValueError(
+            "Give --text for a language model, --data for a classifier; for a translator --source and --target, or --tsv."
+        )
     start = time.monotonic()
-    figures = _evaluate_labels(options) if options.data else _evaluate_text(options)
+    evaluate_them = _evaluate_pairs if pairs_given else _evaluate_labels if options.data else _evaluate_text
+    figures = evaluate_them(options)
     figures["seconds"] = round(time.monotonic() - start, 2)
     if options.json:
         print(json.dumps(figures))
         return
     for key, value in figures.items():
         print(f"{key:20} {value:.4f}" if isinstance(value, float) else f"{key:20} {value}")
+
+
+def _evaluate_pairs(options):
+    found = pairs(options.tsv or options.source, options.target)
+    model = _load(options.model, "translation")
+    progress = (lambda n, m: print(f"\r{n:,} of {m:,}", end="", file=sys.stderr, flush=True)) if _watched() else None
+    return evaluate_translations(model, found, progress, **_search(options))
 
 
 def _evaluate_labels(options):

@@ -3,7 +3,7 @@
 SHORTEST = 32
 
 
-def padded_length(length, fine=False):
+def padded_length(length, fine=False, shortest=SHORTEST):
     """The power of two that holds so many timesteps: the fewer shapes, the less is compiled.
 
     Finely, also one and a half times a power of two: less padding to compute.
@@ -13,5 +13,5 @@ def padded_length(length, fine=False):
     >>> [padded_length(n, fine=True) for n in (0, 32, 33, 700)]
     [32, 32, 48, 768]
     """
-    power = max(SHORTEST, 1 << max(int(length) - 1, 0).bit_length())
-    return power * 3 // 4 if fine and SHORTEST < power and length <= power * 3 // 4 else power
+    power = max(shortest, 1 << max(int(length) - 1, 0).bit_length())
+    return power * 3 // 4 if fine and shortest < power and length <= power * 3 // 4 else power

@@ -93,6 +93,10 @@ class SubwordTokenizer:
     def encode_document(self, text):
         return self.encode(PREPARATIONS[self.preparation](checked(text)))
 
+    def byte_id(self, byte):
+        """The token of a byte by itself."""
+        return _alphabet().index(_characters()[byte])
+
     def decode(self, ids):
         """Text of the ids; what is not UTF-8 becomes U+FFFD."""
         return self.decoder()(ids, final=True)

@@ -39,3 +39,24 @@ def read_text(path):
             f"{path} is not UTF-8: byte 0x{data[error.start]:02x} at position {error.start} (line {line}). "
             "Convert it first, for example with: iconv -f latin1 -t utf-8"
         ) from None
+
+
+def lines(path):
+    """The lines of a UTF-8 file, plain or compressed, one after another, without their ends.
+
+    Raises:
+        ValueError: where the file is not UTF-8, with the line and what to do.
+        Others: as `read_bytes`.
+    """
+    path, number = Path(path), 0
+    try:
+        with OPENERS.get(path.suffix, open)(path, "rb") as file:
+            for number, line in enumerate(file, 1):
+                yield line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} is not UTF-8: byte 0x{error.object[error.start]:02x} in line {number}. "
+            "Convert it first, for example with: iconv -f latin1 -t utf-8"
+        ) from None
+    except (gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError) as error:
+        raise ValueError(f"{path} is not a whole {path.suffix} file: {error}") from None

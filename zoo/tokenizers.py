@@ -1,5 +1,7 @@
 """Text to token ids and back: bytes, the characters of a corpus, or subwords (`zoo.subwords`).
 
+A translator has two of them, a `TokenizerPair`.
+
 A tokenizer has `vocabulary_size`, `unknown_id` (None where no input is unknown), `start_id` (what stands before the
 first token of a text: a newline, or the first token if there is none), `encode(text) -> int32 array`,
 `decode(ids) -> str`, `decoder()` for text that arrives piece by piece, and `to_json()`; `from_json` reads it back.
@@ -14,6 +16,7 @@ import numpy as np
 
 from zoo.subwords import SubwordTokenizer
 from zoo.text_preparation import PREPARATIONS, checked, without_surrogates
+from zoo.tokenizer_pair import TokenizerPair
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
@@ -42,6 +45,10 @@ class ByteTokenizer:
 
     def encode_document(self, text):
         return self.encode(PREPARATIONS[self.preparation](checked(text)))
+
+    def byte_id(self, byte):
+        """The token of a byte by itself."""
+        return byte
 
     def decode(self, ids):
         """Text of the ids; what is not UTF-8 becomes U+FFFD."""
@@ -130,6 +137,8 @@ class CharacterTokenizer:
 
 def from_json(record):
     """The tokenizer of a `to_json` record that the checkpoint's schema has accepted."""
+    if record["kind"] == TokenizerPair.kind:
+        return TokenizerPair(from_json(record["source"]), from_json(record["target"]))
     if record["kind"] == ByteTokenizer.kind:
         return ByteTokenizer(record.get("preparation", "plain"))
     if record["kind"] == SubwordTokenizer.kind:
@@ -141,7 +150,7 @@ def _codes(text):
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.int64)
 
 
-SCHEMA = {
+_SINGLE = {
     "type": "object",
     "required": ["kind"],
     "additionalProperties": False,
@@ -153,4 +162,15 @@ SCHEMA = {
         "merges": {"type": "array", "maxItems": 1_000_000, "items": {"type": "string", "maxLength": 1000}},
         "lowercase": {"type": "boolean"},
     },
-}  # of tokenizer.json
+}
+_PAIR = {
+    "type": "object",
+    "required": ["kind", "source", "target"],
+    "additionalProperties": False,
+    "properties": {"kind": {"const": TokenizerPair.kind}, "source": _SINGLE, "target": _SINGLE},
+}
+
+
+def schema(record):
+    """Of `tokenizer.json`, for this record."""
+    return _PAIR if record.get("kind") == TokenizerPair.kind else _SINGLE

@@ -36,6 +36,7 @@ def fit(
     *,
     folder,
     epochs,
+    highest=None,
     carry=(),
     settings=None,
     average=0.0,
@@ -53,11 +54,13 @@ def fit(
         batches: `batches(epoch)` gives a sequence of batches (`len`, `[i]`), always the same for the same epoch; a
             batch is a tuple of NumPy arrays. `batches.unit` names what is counted and `batches.size` how many of
             these a batch has.
-        validate: `validate()` gives the loss on held-back data, lower is better. With None, nothing is held back and
-            the loss of the training stands in its place.
-        save: `save(history)` keeps the weights that the model has now; called when `validate` has never been lower.
+        validate: `validate()` gives the loss on held-back data, lower is better; or a dict with it as `"validation"`
+            and further figures for the history. With None, nothing is held back and the loss of the training stands
+            in its place.
+        save: `save(history)` keeps the weights that the model has now; called when the epoch is the best so far.
         folder: where state, log and curve are kept.
         epochs: how often to go through the data.
+        highest: which figure tells the best epoch by being the highest; by default the lowest validation loss does.
         carry: what the first batch of each epoch is given.
         settings: JSON-able; a training can only be continued with the same.
         average: momentum of a moving average of the weights, which then is what is validated and saved; 0 for none.
@@ -83,7 +86,7 @@ def fit(
     step_function, sync = training_step(model, optimizer, loss_function, averages, average)
 
     with _signals() as interrupted:
-        while state.epoch < epochs and not _out_of_patience(state.history, patience):
+        while state.epoch < epochs and not _out_of_patience(_merits(state.history, highest), patience):
             epoch_batches = batches(state.epoch)
             progress = Progress(report, batches, len(epoch_batches), epochs, state, clock)
             unseen = []
@@ -103,12 +106,13 @@ def fit(
             sync()
             with _swapped(model.trainable_variables, averages):
                 loss = state.loss_sum / len(epoch_batches)
-                validation = loss if validate is None else float(validate())
-                if not np.isfinite(validation):
-                    raise TrainingDiverged(_diverged(state, folder, f"a validation loss of {validation}"))
-                best = min((h["validation"] for h in state.history), default=np.inf)
-                state.history.append(progress.record(loss, validation, optimizer))
-                if validation < best:
+                figures = loss if validate is None else validate()
+                figures = figures if isinstance(figures, dict) else {"validation": float(figures)}
+                if not np.isfinite(figures["validation"]):
+                    raise TrainingDiverged(_diverged(state, folder, f"a validation loss of {figures['validation']}"))
+                state.history.append(progress.record(loss, figures, optimizer))
+                *before, merit = _merits(state.history, highest)
+                if merit > max(before, default=-np.inf):
                     save(state.history)
             state.next_epoch(carry)
             state.write(clock)
@@ -273,8 +277,10 @@ def _difference(old, new):
     return ", ".join(f"{k}: {old.get(k)!r}, now {new.get(k)!r}" for k in changed)
 
 
-def _out_of_patience(history, patience):
-    if patience is None or not history:
-        return False
-    values = [h["validation"] for h in history]
-    return len(values) - 1 - int(np.argmin(values)) >= patience
+def _merits(history, highest):
+    """How good each epoch was, the higher the better."""
+    return [-record["validation"] if highest is None else record[highest] for record in history]
+
+
+def _out_of_patience(merits, patience):
+    return patience is not None and len(merits) > 0 and len(merits) - 1 - int(np.argmax(merits)) >= patience

@@ -56,22 +56,23 @@ class Progress:
             f"{left / self.rate / 60:.1f} min left"
         )
 
-    def record(self, loss, validation, optimizer):
+    def record(self, loss, figures, optimizer):
         return {
             "epoch": self.state.epoch + 1,
             "loss": loss,
-            "validation": validation,
+            **figures,
             "learning_rate": float(keras.ops.convert_to_numpy(optimizer.learning_rate)),
-            f"{self.batches.unit}_per_second": round(self.rate, 1),
+            f"{self.batches.unit.replace(' ', '_')}_per_second": round(self.rate, 1),
             "minutes": round(self.clock.seconds / 60, 2),
         }
 
 
 def line(record, epochs):
     """What is said of a finished epoch."""
+    bleu = f", BLEU {record['bleu']:.2f}" if "bleu" in record else ""
     return (
         f"epoch {record['epoch']}/{epochs}: loss {record['loss']:.4f}, validation {record['validation']:.4f} "
-        f"({record['validation'] / np.log(2):.3f} bits), {record['minutes']:.1f} min so far"
+        f"({record['validation'] / np.log(2):.3f} bits){bleu}, {record['minutes']:.1f} min so far"
     )
 
 

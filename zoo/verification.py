@@ -14,9 +14,10 @@ from zoo import stored_weights, strict_json, tokenizers
 from zoo.errors import CorruptCheckpoint, IncompatibleCheckpoint, UnsafeCheckpoint
 from zoo.models.classifier import Classifier
 from zoo.models.language_model import LanguageModel
+from zoo.models.translator import Translator
 
 FORMAT_VERSION = 1
-MODELS = {model.task: model for model in (LanguageModel, Classifier)}
+MODELS = {model.task: model for model in (LanguageModel, Classifier, Translator)}
 FILES = ("config.json", "tokenizer.json", "model.safetensors", "README.md")
 LARGEST = {  # bytes
     "config.json": 2**16,
@@ -86,7 +87,7 @@ def read_config(folder, manifest):
 
 def _tokenizer(folder, data):
     path = folder / "tokenizer.json"
-    record = _parse(path, data, tokenizers.SCHEMA)
+    record = _parse(path, data, tokenizers.schema)
     try:
         tokenizer = tokenizers.from_json(record)
     except (KeyError, ValueError) as error:

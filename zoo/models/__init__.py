@@ -2,5 +2,14 @@
 
 from zoo.models.classifier import Classification, Classifier, ClassifierConfig
 from zoo.models.language_model import LanguageModel, LanguageModelConfig
+from zoo.models.translator import Translator, TranslatorConfig
 
-__all__ = ["Classification", "Classifier", "ClassifierConfig", "LanguageModel", "LanguageModelConfig"]
+__all__ = [
+    "Classification",
+    "Classifier",
+    "ClassifierConfig",
+    "LanguageModel",
+    "LanguageModelConfig",
+    "Translator",
+    "TranslatorConfig",
+]

@@ -23,6 +23,18 @@ RECURRENT = {
 SIZES = {"vocabulary_size": 1, "units": 1, "layers": 1, "embedding_size": 1, "hidden_units": 0}  # the least they can be
 
 
+def recurrent_shapes(recurrent, features, units):
+    """The name and shape of every weight of a recurrent layer, in order."""
+    gates = {"rnn": 1, "gru": 3}.get(recurrent, 4) * units
+    shapes = {"kernel": (features, gates), "recurrent_kernel": (units, gates)}
+    shapes["bias"] = (2, gates) if recurrent == "gru" else (gates,)
+    if recurrent == "peephole":
+        shapes |= {f"{gate}_gate_peephole_weights": (units,) for gate in ("input", "forget", "output")}
+    if recurrent == "mlstm":
+        shapes |= {"multiplicative_kernel": (features, units), "multiplicative_recurrent_kernel": (units, units)}
+    return shapes
+
+
 @dataclass(frozen=True)
 class EncoderConfig:
     """What an encoder is made of."""
@@ -56,21 +68,14 @@ class EncoderConfig:
     def weight_shapes(self):
         """The name and shape of every weight, in order, without building anything."""
         shapes = {"embedding/embeddings": (self.vocabulary_size, self.embedding_size)}
-        features, units = self.embedding_size, self.units
-        gates = {"rnn": 1, "gru": 3}.get(self.recurrent, 4) * units
+        features = self.embedding_size
         for i in range(self.layers):
-            layer = {"kernel": (features, gates), "recurrent_kernel": (units, gates)}
-            layer["bias"] = (2, gates) if self.recurrent == "gru" else (gates,)
-            if self.recurrent == "peephole":
-                layer |= {f"{gate}_gate_peephole_weights": (units,) for gate in ("input", "forget", "output")}
-            if self.recurrent == "mlstm":
-                layer["multiplicative_kernel"] = (features, units)
-                layer["multiplicative_recurrent_kernel"] = (units, units)
+            layer = recurrent_shapes(self.recurrent, features, self.units)
             if self.weight_normalization:
                 kernels = [name for name in layer if name.endswith("kernel")]
                 layer |= {f"{name}_gain": layer[name][-1:] for name in kernels}
             shapes |= {f"recurrent_{i}/{name}": shape for name, shape in layer.items()}
-            features = units
+            features = self.units
         return shapes
 
 
