@@ -311,7 +311,7 @@ def _evaluate(options):
     pairs_given = _pairs_given(options)
     if [bool(options.text), bool(options.data), pairs_given].count(True) != 1:
         raise ValueError(
-            "Give --text for a language model, --data for a classifier; for a translator --source and --target, or --tsv."
+            "Give --text for language models, --data for classifiers; --source and --target or --tsv for translators."
         )
     start = time.monotonic()
     evaluate_them = _evaluate_pairs if pairs_given else _evaluate_labels if options.data else _evaluate_text

@@ -71,10 +71,9 @@ def fit(
         if not len(kept):
             raise ValueError(f"None of {len(given):,} pairs for {name} has at most {longest} tokens on both sides.")
     batches, held_back = PairBuckets(encoded, batch_tokens, seed), PairBuckets(held_back, batch_tokens)
-    report(
-        f"{model.count_params():,} weights; {len(encoded):,} pairs to train on ({len(train) - len(encoded):,} of more than "
-        f"{longest} tokens left out), {len(validation):,} for validation"
-    )
+    report(f"{model.count_params():,} weights; {len(encoded):,} pairs to train on, {len(validation):,} for validation")
+    if len(encoded) < len(train):
+        report(f"{len(train) - len(encoded):,} pairs have more than {longest} tokens on a side and are left out.")
     steps = epochs * len(batches)
     warmup = min(warmup, max(1, steps // 10))
     schedule = keras.optimizers.schedules.CosineDecay(

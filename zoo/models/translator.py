@@ -323,7 +323,7 @@ class Translator(keras.Model):
         x = self.readout(ops.concatenate([x, *context, embedded], axis=-1))
         drop = self.dropout if training else lambda x, training: x  # of which a step has no time axis
         x = drop(x, training=training)
-        return self.output_layer(x, self.target_embedding if self.config.tied else None)
+        return self.output_layer(x, embedding=self.target_embedding if self.config.tied else None)
 
     def call(self, source, target, source_mask=None, training=False):
         memory, states = self.encode(source, source_mask, training)

@@ -1,0 +1,44 @@
+"""A tiny translator that has learnt to write words backwards, for several tests."""
+
+import keras
+import numpy as np
+
+import zoo
+from zoo import translator_training
+from zoo.pairs import pairs
+
+LETTERS = "abcdef"
+
+
+def examples(count, seed):
+    """Pairs such as `("ab cfe", "efc ba")`."""
+    random, found = np.random.default_rng(seed), []
+    while len(found) < count:
+        words = ["".join(random.choice(list(LETTERS), random.integers(1, 4))) for _ in range(random.integers(1, 4))]
+        found.append(" ".join(words))
+    return pairs(found, [text[::-1] for text in found])
+
+
+def trained(folder, epochs=12, **options):
+    """Trains it; gives what `zoo.load` gives."""
+    tokenizer = zoo.tokenizers.TokenizerPair(zoo.tokenizers.ByteTokenizer(), zoo.tokenizers.ByteTokenizer())
+    config = zoo.models.TranslatorConfig(256, 256, units=64, embedding_size=32, **options)
+    zoo.training.claim_folder(folder)
+    keras.utils.set_random_seed(1)
+    model = zoo.models.Translator(config, tokenizer)
+    translator_training.fit(
+        model,
+        examples(3000, seed=1),
+        examples(40, seed=2),
+        lambda history: zoo.save(model, folder / "best"),
+        output=folder,
+        settings={},
+        batch_tokens=512,
+        epochs=epochs,
+        learning_rate=5e-3,
+        warmup=30,
+        average=0.9,
+        label_smoothing=0.0,
+        report=lambda line: None,
+    )
+    return zoo.load(folder)
