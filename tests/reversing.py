@@ -19,7 +19,7 @@ def examples(count, seed):
     return pairs(found, [text[::-1] for text in found])
 
 
-def trained(folder, epochs=12, **options):
+def trained(folder, epochs=10, **options):
     """Trains it; gives what `zoo.load` gives."""
     tokenizer = zoo.tokenizers.TokenizerPair(zoo.tokenizers.ByteTokenizer(), zoo.tokenizers.ByteTokenizer())
     config = zoo.models.TranslatorConfig(256, 256, units=64, embedding_size=32, **options)
@@ -33,11 +33,11 @@ def trained(folder, epochs=12, **options):
         lambda history: zoo.save(model, folder / "best"),
         output=folder,
         settings={},
-        batch_tokens=512,
+        batch_tokens=256,
         epochs=epochs,
-        learning_rate=5e-3,
+        learning_rate=1e-2,
         warmup=30,
-        average=0.9,
+        average=0.0,
         label_smoothing=0.0,
         report=lambda line: None,
     )

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from reversing import examples, trained
 
 import zoo
+from tests.reversing import examples, trained
 from zoo.translation import LONGEST, Translation, cut
 
 ODD = [
@@ -95,8 +95,9 @@ def test_odd_texts(model):
         assert isinstance(result.text, str) and "\n" not in result.text
         assert result.alignment.shape == (len(result.target_pieces), len(result.source_pieces))
         read = "".join(result.source_pieces)
-        assert read.split() == text.replace("\ud800", "\N{REPLACEMENT CHARACTER}").split() or len(text) > 900
-        assert read.replace(" ", "") == "".join(text.replace("\ud800", "\N{REPLACEMENT CHARACTER}").split())
+        words = text.replace("\ud800", "\N{REPLACEMENT CHARACTER}").split()
+        assert read.replace(" ", "") == "".join(words)
+        assert read.split() == words or max(len(word.encode("utf-8")) for word in words) >= LONGEST  # cut within it
 
 
 def test_pieces(model):
@@ -151,7 +152,7 @@ def test_scores(model):
 
     found = examples(20, seed=4)
     figures = evaluate_translations(model, found, beam_width=2)
-    assert 50 < figures["bleu"] <= 100 and 50 < figures["chrf"] <= 100
+    assert 50 < figures["bleu"] < 100.001 and 50 < figures["chrf"] < 100.001
     assert figures["bleu_signature"].startswith("nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:")
     assert figures["sentences"] == 20
     perfect = [zoo.pairs.Pair(pair.line, pair.source, model.translate(pair.source, beam_width=2)) for pair in found]

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from reversing import examples, trained
 
 import zoo
+from tests.reversing import examples, trained
 from zoo.errors import ZooError
 
 QUIET = {"report": lambda line: None}

@@ -99,7 +99,7 @@ def _suspicious(sources, targets):
     """The first line, from 1, where one side is empty or several times as long as the other; else the last common."""
     for number, (source, target) in enumerate(zip(sources, targets), 1):
         short, long = sorted((len(str(source).strip()), len(str(target).strip())))
-        if long and (not short or long > 3 * short + 20):
+        if long and (not short or long > 2 * short + 15):
             return number
     return min(len(sources), len(targets)) + 1
 

@@ -15,7 +15,7 @@ def to_bytes(arrays):
     """The file's contents, from arrays by name."""
     from safetensors.numpy import save
 
-    return save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
+    return save({name: np.asarray(array, order="C") for name, array in arrays.items()})
 
 
 def sizes(shapes, dtype):

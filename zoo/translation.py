@@ -4,6 +4,7 @@ import functools
 import io
 import numbers
 import re
+import warnings
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -69,12 +70,15 @@ class Translation:
         size = (2 + 0.35 * len(source), 1.6 + 0.35 * len(target))
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots()
-        axes.imshow(alignment.reshape(len(target), len(source)), cmap="Greys", vmin=0, vmax=1, aspect="auto")
+        if alignment.size:
+            axes.imshow(alignment, cmap="Greys", vmin=0, vmax=1, aspect="auto")
         axes.set_xticks(range(len(source)), source, rotation=60, ha="left", rotation_mode="anchor", parse_math=False)
         axes.set_yticks(range(len(target)), target, parse_math=False)
         axes.xaxis.tick_top()
         image = io.BytesIO()
-        figure.savefig(image, format="png", dpi=120)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # a character that the font lacks is drawn as a box
+            figure.savefig(image, format="png", dpi=120)
         atomic_write(path, image.getvalue())
 
 

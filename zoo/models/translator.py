@@ -341,7 +341,7 @@ class Translator(keras.Model):
         Returns:
             The mean cross entropy of a token in nats, and the carry.
         """
-        losses, smooth, weights = self._losses(batch, training=True)
+        losses, smooth, weights = self._token_losses(batch, training=True)
         mixed = (1 - label_smoothing) * losses + label_smoothing * smooth
         return ops.sum(mixed * weights) / ops.maximum(ops.sum(weights), 1.0), carry
 
@@ -354,12 +354,12 @@ class Translator(keras.Model):
     @functools.cached_property
     def _sums(self):
         def sums(batch):
-            losses, _, weights = self._losses(batch, training=False)
+            losses, _, weights = self._token_losses(batch, training=False)
             return ops.sum(losses * weights), ops.sum(weights)
 
         return compiled(sums, self.variables)
 
-    def _losses(self, batch, training):
+    def _token_losses(self, batch, training):
         """Of each token the cross entropy, that with a uniform distribution, and whether it counts."""
         source, source_lengths, target, target_lengths = batch
         mask = ops.arange(source.shape[1])[None] < source_lengths[:, None]
