@@ -1,9 +1,11 @@
 """Pairs of sentences for `recipes/translation.py`: Multi30k, files with tabs such as Tatoeba's, or the user's own."""
 
+import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
 from recipes import data
+from zoo.atomic_files import atomic_write
 from zoo.errors import ZooError
 from zoo.pairs import Pair, pairs
 from zoo.translator_training import record, split
@@ -86,9 +88,16 @@ def multi30k(languages, manual_dir):
     return Corpus(train, validation, test, record(f"multi30k {languages}", train))
 
 
+def joined(records):
+    """One record of several corpora."""
+    if len(records) == 1:
+        return records[0]
+    digest = hashlib.sha256("".join(one["sha256"] for one in records).encode()).hexdigest()
+    names, count = [one["name"] for one in records], sum(one["pairs"] for one in records)
+    return {"name": " and ".join(names), "sha256": digest, "pairs": count, "parts": records}
+
+
 def write_table(path, found):
     """Writes pairs as a file with tabs."""
-    from zoo.atomic_files import atomic_write
-
     lines = ("\t".join(" ".join(text.split()) for text in pair[1:]) + "\n" for pair in found)
     atomic_write(path, "".join(lines).encode())

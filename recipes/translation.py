@@ -128,7 +128,7 @@ def main(argv=None):
     keras.utils.set_random_seed(options.seed)
     corpus, table = corpora(options)
     both = [one for one in (corpus, table) if one]
-    records = [one.record for one in both]
+    record = parallel_data.joined([one.record for one in both])
     train = [pair for one in both for pair in one.train * (options.oversample if one is corpus and table else 1)]
     validation = (corpus or table).validation
     tokenizer = tokenizer_of([pair for one in both for pair in one.train], options.vocabulary_size, options.shared)
@@ -138,7 +138,7 @@ def main(argv=None):
     )
     zoo.training.claim_folder(options.output)
     model = zoo.models.Translator(config, tokenizer)
-    training = {"command": command(options, parser), "data": records, "seed": options.seed}
+    training = {"command": command(options, parser), "data": record, "seed": options.seed}
     training |= zoo.training.environment()
 
     def save(history):
@@ -151,16 +151,16 @@ def main(argv=None):
         validation,
         save,
         output=options.output,
-        settings={**settings, "data": records},
+        settings={**settings, "data": record},
         checkpoint_minutes=options.checkpoint_minutes,
         report=functools.partial(print, flush=True),
         **{name: settings[name] for name in TRAINING},
     )
     keras.config.set_dtype_policy("float32")  # as whoever loads it
-    final_figures(options, parser, corpus, table)
+    final_figures(options, parser, corpus, table, record["name"])
 
 
-def final_figures(options, parser, corpus, table):
+def final_figures(options, parser, corpus, table, trained_on):
     """BLEU and chrF on what was held back for them, by beam search and greedily."""
     model, name, metrics = zoo.load(options.output), options.output.name, []
     sets = []
@@ -184,13 +184,11 @@ def final_figures(options, parser, corpus, table):
             if options.card and not beam:
                 told = f"{metric['data']}, attention={options.attention}"
                 add_metric(options.card, {**metric, "data": told, "command": command(options, parser)})
-    if model.attends:
-        how = f"{options.attention} attention"
-    else:
-        how = "no attention"
+    how = f"{options.attention} attention" if model.attends else "no attention"
+    languages = f" from {options.pair.replace('-', ' to ')}" if options.pair else ""
     description = (
-        f"A translator with {options.layers} x {options.units} units and {how}, trained on "
-        f"{' and '.join(one.record['name'] for one in (corpus, table) if one)}."
+        f"A translator{languages} with {options.layers} x {options.units} units of {options.recurrent} and {how}, "
+        f"trained on {trained_on}."
     )
     zoo.checkpoint.update_manifest(options.output / "best", description=description, metrics=metrics)
 

@@ -56,7 +56,9 @@ def test_manifest(trained, files):
     history = manifest["training"]["history"]
     assert [record["epoch"] for record in history][: len(history)] == [1, 2][: len(history)]
     assert all(0 <= record["bleu"] <= 100 for record in history)
-    assert [one["name"] for one in manifest["training"]["data"]] == ["train.en", "table.tsv.xz"]
+    data = manifest["training"]["data"]
+    assert data["name"] == "train.en and table.tsv.xz" and len(data["sha256"]) == 64
+    assert [one["pairs"] for one in data["parts"]] == [120, 160] and data["pairs"] == 280
     assert len(manifest["metrics"]) == 4
     assert (output / "loss.png").exists() and (output / "log.csv").exists()
     options, _ = translation.arguments(shlex.split(manifest["training"]["command"])[2:])
