@@ -11,6 +11,9 @@ bad_rows='error', pooling=('last', 'max', 'mean'), hidden_units=0, embedding_dro
 recurrent_dropout=0.0, head_dropout=0.3, class_weights=None, longest=1024, \
 batch_tokens=16384, epochs=6, patience=2, learning_rate=0.001, layer_decay=0.5, \
 unfreeze_epochs=0.0, average=0.99, seed=1, dtype='float16', checkpoint_minutes=5.0, command=None, report=<print>)
+zoo.finetune_translator(base, source, target=None, *, output, validation=0.05, bad_rows='error', reverse=False, \
+epochs=5, patience=2, learning_rate=0.0005, batch_tokens=2048, label_smoothing=0.1, average=0.99, seed=1, \
+dtype='float16', checkpoint_minutes=5.0, command=None, report=<print>)
 zoo.info(name)
 zoo.list_models(pattern='*', task=None)
 zoo.load(name)
@@ -25,6 +28,10 @@ stop=None, clamp=None)
 zoo.models.LanguageModel.score(text, progress=None)
 zoo.models.LanguageModel.step(tokens, state)
 zoo.models.LanguageModel.initial_state(batch_size=1)
+zoo.models.Translator.translate(text, beam_width=5, length_penalty=0.6, coverage_penalty=0.0, n_best=1, \
+return_alignments=False, batch_size=32, progress=None)
+zoo.models.Translator.step(tokens, states, memory, keys, mask=None)
+zoo.models.Translator.encode(source, mask=None, training=False)
 """.strip().splitlines()
 
 
@@ -45,6 +52,7 @@ def test_names():
         "checkpoint",
         "errors",
         "finetune",
+        "finetune_translator",
         "info",
         "layers",
         "list_models",

@@ -1,6 +1,6 @@
 """Text to token ids and back: bytes, the characters of a corpus, or subwords (`zoo.subwords`).
 
-A translator has two of them, a `TokenizerPair`.
+A translator has two of them, a `TokenizerPair` (`zoo.tokenizer_pair`).
 
 A tokenizer has `vocabulary_size`, `unknown_id` (None where no input is unknown), `start_id` (what stands before the
 first token of a text: a newline, or the first token if there is none), `encode(text) -> int32 array`,

@@ -147,6 +147,16 @@ def finetune_translator(
     Raises:
         ValueError: files of different lengths, a pair that cannot be used, fewer than two different source texts.
         FileExistsError: `output` holds something else.
+
+    Example:
+
+    >>> tokenizer = zoo.tokenizers.TokenizerPair(zoo.tokenizers.ByteTokenizer(), zoo.tokenizers.ByteTokenizer())
+    >>> base = zoo.models.Translator(zoo.models.TranslatorConfig(256, 256, units=8, embedding_size=4), tokenizer)
+    >>> zoo.save(base, tmp_path / "base")
+    >>> model = zoo.finetune_translator(tmp_path / "base", ["Yes.", "No."] * 4, ["Ja.", "Nein."] * 4,
+    ...     output=tmp_path / "mine", epochs=1, report=lambda line: None)
+    >>> isinstance(model.translate("Yes."), str)
+    True
     """
     for name, value, known in (("bad_rows", bad_rows, ("error", "skip")), ("dtype", dtype, tuple(DTYPES))):
         if value not in known:
