@@ -198,11 +198,20 @@ def finetune(options, parser):
 
 def soup(options, parser):
     """The mean of the weights of models that were tuned from one base in different ways (Wortsman et al. 2022)."""
+    if options.output.exists() and any(options.output.iterdir()):
+        raise FileExistsError(f"{options.output} is not empty. Choose another folder.")
     first, *others = (zoo.load(model) for model in options.model)
+    if first.task != "text-classification":
+        raise ValueError(f"{options.model[0]} is a model for {first.task}; soup averages classifiers.")
     shapes = first.config.weight_shapes()
     for name, model in zip(options.model[1:], others):
         if model.config.weight_shapes() != shapes or model.tokenizer != first.tokenizer or model.task != first.task:
             raise ValueError(f"{name} is not of the architecture and tokenizer of {options.model[0]}.")
+        if model.config.labels != first.config.labels:
+            raise ValueError(
+                f"{name} has the labels {', '.join(model.config.labels)}; {options.model[0]} has "
+                f"{', '.join(first.config.labels)}."
+            )
     named = [model.named_weights() for model in others]
     for name, weight in first.named_weights().items():
         weight.assign(sum((weights[name] for weights in named), weight) / len(options.model))

@@ -17,6 +17,8 @@ from zoo.rows import rows
 def probe(options, parser):
     """L1 logistic regression on the final cell states; what comes out is a classifier that loads like any other."""
     model = zoo.load(options.model)
+    if (options.output / zoo.training.STATE_FILE).exists():
+        raise FileExistsError(f"{options.output} is the folder of a training. Choose another folder.")
     options.output.mkdir(parents=True, exist_ok=True)
     features, labels, names = labelled_features(model, options.data, options)
     if len(names) != 2:

@@ -69,12 +69,78 @@ def test_the_work_of_another_model_or_input_is_not_continued(model, source, tmp_
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        classify_file(model, source, tmp_path / "out.csv", "body", progress=interrupt, model_name="one")
+        classify_file(model, source, tmp_path / "out.csv", "body", progress=interrupt)
+    other = Classifier(model.config, model.tokenizer)  # of other weights
     with pytest.raises(FileExistsError, match="another work"):
-        classify_file(model, source, tmp_path / "out.csv", "body", model_name="two")
+        classify_file(other, source, tmp_path / "out.csv", "body")
     source.write_text(source.read_text() + "11,new\n")
     with pytest.raises(FileExistsError, match="another work"):
-        classify_file(model, source, tmp_path / "out.csv", "body", model_name="one")
+        classify_file(model, source, tmp_path / "out.csv", "body")
+
+
+def test_two_at_once(model, source, tmp_path):
+    def second(written):
+        with pytest.raises(FileExistsError, match="in use: another process"):
+            classify_file(model, source, tmp_path / "out.csv", "body")
+
+    assert classify_file(model, source, tmp_path / "out.csv", "body", progress=second) == 10
+    assert {path.name for path in tmp_path.iterdir()} == {"in.csv", "out.csv"}
+
+
+def test_a_partial_file_of_the_users_is_kept(model, source, tmp_path):
+    (tmp_path / "out.csv.partial").write_text("mine")
+    with pytest.raises(FileExistsError, match="is not of this work. Move it away"):
+        classify_file(model, source, tmp_path / "out.csv", "body")
+    assert (tmp_path / "out.csv.partial").read_text() == "mine"
+
+
+def test_the_input_as_output(model, source):
+    with pytest.raises(FileExistsError, match="It is the input: choose another name"):
+        classify_file(model, source, source, "body")
+
+
+def write_json_lines(path, records):
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return path
+
+
+def test_a_table_has_the_columns_of_the_first_row(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(bulk, "BLOCK", 2)
+    records = [{"id": i, "text": "a"} for i in range(2)] + [{"text": "b", "id": 2}, {"text": "c"}]
+    path = write_json_lines(tmp_path / "in.jsonl", [*records, {"text": "d", "z": 1}])
+    with pytest.raises(ValueError, match="line 5: 'z' is not in the first row. A .jsonl file can hold that"):
+        classify_file(model, path, tmp_path / "stopped.csv")
+    bad = []
+    assert classify_file(model, path, tmp_path / "out.csv", bad=bad.append) == 4
+    assert len(bad) == 1
+    found = [(row["id"], row["text"]) for row in read(tmp_path / "out.csv")]
+    assert found == [("0", "a"), ("1", "a"), ("2", "b"), ("", "c")]
+    assert classify_file(model, path, tmp_path / "out.jsonl") == 5
+    assert read(tmp_path / "out.jsonl")[4]["z"] == 1
+
+
+def test_added_columns_in_a_later_row(model, tmp_path):
+    path = write_json_lines(tmp_path / "in.jsonl", [{"text": "a"}, {"text": "b", "probability": 0.1}])
+    with pytest.raises(ValueError, match="has a column 'probability' already"):
+        classify_file(model, path, tmp_path / "out.jsonl")
+
+
+def test_odd_characters_survive(model, tmp_path):
+    texts = ["one\rtwo", "x\u2028y", 'quote " and\ttab', "\ud800 lone", ""]
+    path = write_json_lines(tmp_path / "in.jsonl", [{"text": text} for text in texts])
+    expected = [text.replace("\ud800", "\N{REPLACEMENT CHARACTER}") for text in texts]
+    for name in ("out.csv", "out.jsonl"):
+        assert classify_file(model, path, tmp_path / name) == len(texts)
+        with (tmp_path / name).open(encoding="utf-8", newline="") as file:
+            found = [json.loads(line) for line in file] if name == "out.jsonl" else list(csv.DictReader(file))
+        assert [row["text"] for row in found] == expected
+
+
+def test_nothing_to_classify(model, tmp_path):
+    (tmp_path / "in.csv").write_text("text\n")
+    with pytest.raises(ValueError, match="There is no row to classify"):
+        classify_file(model, tmp_path / "in.csv", tmp_path / "out.csv")
+    assert {path.name for path in tmp_path.iterdir()} == {"in.csv"}
 
 
 def test_bad_rows_stop_or_are_skipped(model, source, tmp_path):

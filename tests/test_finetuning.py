@@ -136,7 +136,9 @@ def test_other_data_or_settings_are_not_mixed_into_a_run(base, tmp_path):
     ((["a", "b"] * 2, ["x", "y\x07"] * 2), {}, "printable characters"),
     ((["a", None], ["x", "y"]), {}, "Line 2: the text is None"),
     ((["a", "b"], ["x", None]), {}, "Line 2: there is no label"),
+    ((["a", ""] * 2, ["x", "y"] * 2), {}, "Line 2: the text is empty"),
     (planted(20), {"class_weights": {"dull": 1}}, "`class_weights` must be"),
+    (planted(20), {"class_weights": {"dull": 1, "lovely": "a"}}, "`class_weights` must be"),
     (planted(20), {"class_weights": {"dull": 1, "lovely": -1}}, "`class_weights` must be"),
 ])  # fmt: skip
 def test_bad_input_is_an_error_and_leaves_nothing_that_blocks_the_next_try(base, tmp_path, data, options, message):
@@ -147,14 +149,41 @@ def test_bad_input_is_an_error_and_leaves_nothing_that_blocks_the_next_try(base,
 
 @pytest.mark.parametrize("option, value", [
     ("bad_rows", "ignore"), ("dtype", "bf16"), ("validation", 0), ("validation", 1), ("pooling", ("sum",)),
-    ("pooling", "last"), ("epochs", 0), ("epochs", 1.5), ("patience", 0), ("average", 1.5), ("longest", 0),
-    ("batch_tokens", 0), ("seed", -1), ("seed", 1.5), ("learning_rate", -1), ("layer_decay", 2),
-    ("hidden_units", -1), ("head_dropout", 1.0), ("recurrent_dropout", 2),
+    ("pooling", "last"), ("pooling", None), ("epochs", 0), ("epochs", 1.5), ("patience", 0), ("average", 1.5),
+    ("longest", 0), ("batch_tokens", 0), ("seed", -1), ("seed", 1.5), ("learning_rate", -1), ("layer_decay", 2),
+    ("hidden_units", -1), ("head_dropout", 1.0), ("recurrent_dropout", 2), ("checkpoint_minutes", -1),
 ])  # fmt: skip
 def test_senseless_options_are_refused_before_anything_is_written(base, tmp_path, option, value):
     with pytest.raises(ValueError, match=f"`{option}` must be"):
         zoo.finetune(base, planted(20), output=tmp_path / "run", **{**OPTIONS, option: value})
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("option, value", [
+    ("learning_rate", "a"), ("average", None), ("validation", "0.1"), ("dropout", "a"), ("pretrained", "no"),
+    ("text_column", None), ("label_column", 3),
+])  # fmt: skip
+def test_options_of_the_wrong_type(base, tmp_path, option, value):
+    with pytest.raises(TypeError, match=f"`{option}` must be"):
+        zoo.finetune(base, planted(20), output=tmp_path / "run", **{**OPTIONS, option: value})
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_base_by_another_way_is_the_same_base(base, tmp_path, monkeypatch):
+    zoo.finetune(base, planted(40), output=tmp_path / "run", **OPTIONS)
+    monkeypatch.chdir(base.parent)
+    said = []
+    options = {**OPTIONS, "report": said.append}
+    zoo.finetune(f"./{base.name}", planted(40), output=tmp_path / "run", **options)
+    assert any(line.startswith("This training is complete") for line in said)
+
+
+def test_all_rows_skipped_are_told(base, tmp_path):
+    said = []
+    with pytest.raises(ValueError, match="two labels or more"):
+        options = {**OPTIONS, "report": said.append}
+        zoo.finetune(base, (["a", "b"], [None, None]), output=tmp_path / "run", bad_rows="skip", **options)
+    assert [line.split(":")[1] for line in said] == [" Line 1", " Line 2"]
 
 
 def test_bad_rows_can_be_skipped_and_are_listed(base, tmp_path):

@@ -4,9 +4,10 @@ import json
 import lzma
 
 import numpy as np
+import pandas
 import pytest
 
-from zoo.rows import BadRow, label_of, rows
+from zoo.rows import BadRow, Row, in_blocks, label_of, rows
 
 RECORDS = [
     {"id": 1, "body": 'He said, "no".\nTwice.', "queue": "billing"},
@@ -60,7 +61,8 @@ def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path):
 
 @pytest.mark.parametrize("value, expected", [
     (1, "1"), (1.0, "1"), ("1", "1"), (np.int64(1), "1"), (np.float32(1), "1"), (b"pos", "pos"), (" pos ", "pos"),
-    (0.5, "0.5"), (None, None), (float("nan"), None), ("", None), ("  ", None), (True, "True"),
+    (0.5, "0.5"), (None, None), (float("nan"), None), ("", None), ("  ", None), (True, "True"), ("NaN", None),
+    (pandas.NA, None), (pandas.NaT, None), ("b\u00a0c\n d", "b c d"),
 ])  # fmt: skip
 def test_labels(value, expected):
     assert label_of(value) == expected
@@ -95,6 +97,42 @@ def test_a_stray_quote_is_told_with_all_the_lines_it_spoils(tmp_path):
     assert "lines 3 to 5" in str(found[0])
 
 
+def test_quotes_in_a_file_with_tabs_swallow_no_rows(tmp_path):
+    path = tmp_path / "a.tsv"
+    path.write_text('text\tlabel\n"Great\t1\nok\t2\nbad"\t3\nlast\t4\n"fine"\t5\n')
+    found = []
+    assert [row.text for row in rows(path, bad=found.append)] == ["last", "fine"]
+    assert "line 2: a quotation mark begins a field that ends in line 4" in str(found[0])
+
+
+def test_missing_values_of_pandas():
+    frame = pandas.DataFrame({"text": ["a", "b"], "label": pandas.array([1, None], dtype="Int64")})
+    found = []
+    assert [row.label for row in rows(frame, bad=found.append)] == ["1"]
+    assert "Line 2: there is no label" in str(found[0])
+
+
+def test_empty_texts_are_bad_where_they_are_of_no_use():
+    data = (["a", " \n"], [1, 2])
+    assert len(list(rows(data))) == 2
+    with pytest.raises(BadRow, match="Line 2: the text is empty"):
+        list(rows(data, empty=False))
+
+
+def test_what_is_no_label_and_no_text():
+    with pytest.raises(BadRow, match=r"Line 1: the label is \['x'\], not a str or a number"):
+        list(rows((["a"], [["x"]])))
+    with pytest.raises(BadRow, match="Line 1: the text is .* Is the dataset batched"):
+        list(rows(([np.array([b"a", b"b"])], [1])))
+
+
+def test_blocks():
+    found = [Row(i, "x" * 10, None, {}) for i in range(10)]
+    assert [len(block) for block in in_blocks(found, 4)] == [4, 4, 2]
+    assert [len(block) for block in in_blocks(found, 4, characters=25)] == [3, 3, 3, 1]
+    assert list(in_blocks([], 4)) == []
+
+
 def test_bad_json_lines_are_told_by_line(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text('{"text": "a", "label": 1}\n\n{"text": \n[1]\n{"text": 5, "label": 1}\n')
@@ -104,7 +142,7 @@ def test_bad_json_lines_are_told_by_line(tmp_path):
 
 
 @pytest.mark.parametrize("name, content, message", [
-    ("a.csv", "text,label\ncafé,1\n".encode("latin1"), "not UTF-8.*iconv"),
+    ("a.csv", "text,label\ncafé,1\n".encode("latin1"), "not UTF-8: byte 0xe9 in line 2.*iconv"),
     ("a.jsonl", '{"text": "café"}\n'.encode("latin1"), "not UTF-8.*iconv"),
     ("a.csv", b"text,text,label\na,b,c\n", "has a column twice"),
     ("a.csv", b"", "is empty"),

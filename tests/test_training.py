@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from keras import ops
 from safetensors import safe_open
+from safetensors.numpy import save
 
 from zoo import training, training_log
 from zoo.backend import training_step
@@ -279,7 +280,7 @@ def test_history_log_and_curve(uninterrupted):
     assert set(rows[0]) == {"epoch", "loss", "validation", "learning_rate", "rows_per_second", "minutes"}
     assert (uninterrupted.folder / "loss.png").read_bytes().startswith(b"\x89PNG")
     names = {path.name for path in uninterrupted.folder.iterdir()}
-    assert names == {training.STATE_FILE, "log.csv", "loss.png"}  # nothing temporary stays
+    assert names == {training.STATE_FILE, training.LOCK_FILE, "log.csv", "loss.png"}  # nothing temporary stays
 
 
 @pytest.mark.parametrize(
@@ -358,11 +359,13 @@ def test_other_settings_are_refused(tmp_path):
     assert len(run()) == EPOCHS
 
 
-@pytest.mark.parametrize("damage", [lambda b: b[:100], lambda b: b"", lambda b: b"x" * len(b)])
+@pytest.mark.parametrize(
+    "damage", [lambda b: b[:100], lambda b: b"", lambda b: b"x" * len(b), lambda b: save({"000000": np.zeros(3)})]
+)
 def test_a_damaged_state_is_an_error_that_says_what_to_do(tmp_path, uninterrupted, damage):
     run = Run(tmp_path)
     run.file.write_bytes(damage(uninterrupted.file.read_bytes()))
-    with pytest.raises(CorruptCheckpoint, match="training_state.safetensors is damaged.*Remove it"):
+    with pytest.raises(CorruptCheckpoint, match="training_state.safetensors is damaged.*empty this one"):
         run()
 
 
@@ -420,6 +423,30 @@ def test_claim_folder(tmp_path):
         training.claim_folder(full)
     (full / training.STATE_FILE).write_text("")
     training.claim_folder(full)
+    killed = tmp_path / "killed"  # while the first state was being written
+    killed.mkdir()
+    for name in (".DS_Store", ".0123.tmp"):
+        (killed / name).write_text("half")
+    training.claim_folder(killed)
+
+
+def test_half_a_state_is_removed(tmp_path):
+    run = Run(tmp_path)
+    (tmp_path / ".0123.tmp").write_text("half")
+    run()
+    assert not (tmp_path / ".0123.tmp").exists()
+
+
+def test_two_in_one_folder(tmp_path):
+    run, second = Run(tmp_path), Run(tmp_path)
+
+    def validate():
+        with pytest.raises(FileExistsError, match="is in use: another process"):
+            second()
+        return 1.0
+
+    run.validate = validate
+    run()
 
 
 @pytest.mark.parametrize("path", ["file", "file/below", "a" * 300, "null\0byte"])

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import hashlib
 import io
 import itertools
 import json
@@ -9,12 +10,17 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from keras import ops
+
 from zoo import strict_json
 from zoo.atomic_files import atomic_write
-from zoo.rows import FORMATS, rows
+from zoo.locks import locked
+from zoo.rows import FORMATS, BadRow, in_blocks, rows
 from zoo.text_files import lines
+from zoo.text_preparation import without_surrogates
 
 BLOCK = 1024  # rows
+ADDED = ("predicted_label", "probability")
 
 
 class Line(NamedTuple):
@@ -24,55 +30,78 @@ class Line(NamedTuple):
     text: str
 
 
-def classify_file(model, source, output, text_column="text", bad=None, model_name="", progress=None):
+def classify_file(model, source, output, text_column="text", bad=None, progress=None):
     """Classifies every row of a file into another file.
 
-    The output has the columns of the input, then `predicted_label` and `probability`. Until it is whole it is called
-    `OUTPUT.partial`; called again after an interruption with the same arguments, the work goes on.
+    The output has the columns of the input, then `predicted_label` and `probability`; a table has those of the first
+    row. An empty text is classified like any other. Until the output is whole it is called `OUTPUT.partial`; called
+    again after an interruption with the same arguments, the work goes on.
 
     Args:
         model: a `zoo.models.Classifier`.
         source: path of a `.csv`, `.tsv` or `.jsonl` file, also `.gz` or `.xz`.
         output: path of a `.csv`, `.tsv` or `.jsonl` file that does not exist.
         text_column: name of the column with the text.
-        bad: called with a `zoo.rows.BadRow` for each row without text, which is left out; without it, that stops.
-        model_name: what an interrupted work must have been done with to be continued.
+        bad: called with a `zoo.rows.BadRow` for each row that cannot be used, which is left out; without it, that
+            stops.
         progress: called with the number of rows written so far.
 
     Returns:
         How many rows were written.
 
     Raises:
-        FileExistsError: the output exists, or a partial one of another work.
-        ValueError: as `zoo.rows.rows`.
+        FileExistsError: the output exists, or a partial one of another work, or another process writes it.
+        ValueError: as `zoo.rows.rows`; there is no row; there is a column that the output adds.
     """
     source, output = Path(source), Path(output)
     if output.suffix not in FORMATS:
         raise ValueError(f"`output` must end in one of {', '.join(FORMATS)}. Received: output={str(output)!r}")
+    table = FORMATS[output.suffix] is not None
+    found = _fitting(source, rows(source, text_column, None, bad), table, bad)
+    first = next(found, None)
+    if first is None:
+        raise ValueError(f"There is no row to classify in {source}.")
 
-    def contents(block, first):
-        taken = sorted({"predicted_label", "probability"} & block[0].record.keys())
-        if taken:
-            raise ValueError(f"{source} has a column {taken[0]!r} already, which would be lost; rename it.")
+    def contents(block, header):
         results = model.classify([row.text for row in block])
         records = [
-            {**row.record, "predicted_label": result.label, "probability": round(result.probability, 6)}
+            {**row.record, **dict(zip(ADDED, (result.label, round(result.probability, 6))))}
             for row, result in zip(block, results)
         ]
-        return _lines(records, output.suffix, header=first)
+        return _table(records, FORMATS[output.suffix], header) if table else _json_lines(records)
 
-    work = {"column": text_column, "model": model_name}
-    return _in_blocks(source, output, work, rows(source, text_column, None, bad), contents, progress)
+    found = itertools.chain([first], found)
+    return _write_in_blocks(model, source, output, {"column": text_column}, found, contents, progress)
 
 
-def translate_file(model, source, output, model_name="", progress=None, **search):
+def _fitting(source, found, table, bad):
+    """The rows, with the columns of the first if they go into a table."""
+    columns = None
+    for row in found:
+        columns = columns or list(row.record)
+        for name in ADDED:
+            if name in row.record:
+                raise ValueError(f"{source} has a column {name!r} already, which would be lost; rename it.")
+        more = [name for name in row.record if name not in columns] if table else []
+        if more:
+            error = BadRow(
+                f"{source}, line {row.line}: {more[0]!r} is not in the first row. A .jsonl file can hold that."
+            )
+            if bad is None:
+                raise error
+            bad(error)
+            continue
+        yield row._replace(record={name: row.record.get(name, "") for name in columns}) if table else row
+
+
+def translate_file(model, source, output, progress=None, **search):
     """Translates every line of a file into a line of another file, as `classify_file` works.
 
     Args:
         model: a `zoo.models.Translator`.
         source: path of a UTF-8 file, also `.gz` or `.xz`.
         output: path of a file that does not exist.
-        model_name, progress: as in `classify_file`.
+        progress: as in `classify_file`.
         search: arguments of `zoo.models.Translator.translate`.
 
     Returns:
@@ -80,59 +109,85 @@ def translate_file(model, source, output, model_name="", progress=None, **search
         empty line.
     """
 
-    def contents(block, first):
+    def contents(block, header):
         return "".join(f"{text}\n" for text in model.translate([line.text for line in block], **search))
 
     found = itertools.starmap(Line, enumerate(lines(source), 1))
-    return _in_blocks(Path(source), Path(output), {"search": search, "model": model_name}, found, contents, progress)
+    return _write_in_blocks(model, Path(source), Path(output), {"search": search}, found, contents, progress)
 
 
-def _in_blocks(source, output, work, items, contents, progress):
-    """Writes what `contents(block, first)` makes of the items, which have a `line`, and remembers how far it came."""
+def _write_in_blocks(model, source, output, work, items, contents, progress):
+    """Writes what `contents(block, header)` makes of the items, which have a `line`, and remembers how far it came."""
     if output.exists():
-        raise FileExistsError(f"{output} exists. Remove it, or choose another name.")
+        advice = "It is the input: choose" if output.samefile(source) else "Remove it, or choose"
+        raise FileExistsError(f"{output} exists. {advice} another name.")
     partial, position = (output.with_name(output.name + ending) for ending in (".partial", ".position"))
     status = source.stat()
-    work = {"source": str(source.resolve()), "bytes": status.st_size, "modified": status.st_mtime_ns, **work}
+    work = {
+        "source": str(source.resolve()),
+        "bytes": status.st_size,
+        "modified": status.st_mtime_ns,
+        "model": _fingerprint(model),
+        **work,
+    }
     done = _position(position, partial, work)
-    written, last_line = done["written"], done["line"]
-    with partial.open("r+b" if partial.exists() else "w+b") as file:
+    with locked(partial), partial.open("r+b") as file:  # which `locked` has made
         file.truncate(done["end"])
         file.seek(0, io.SEEK_END)
-        found = (item for item in items if item.line > last_line)
-        while block := list(itertools.islice(found, BLOCK)):
-            file.write(contents(block, first=written == 0).encode("utf-8", "surrogatepass"))
+        written = done["written"]
+        found = (item for item in items if item.line > done["line"])
+        for block in in_blocks(found, BLOCK):
+            text = contents(block, header=written == 0)
+            file.write(without_surrogates(text).encode())
             file.flush()
             os.fsync(file.fileno())
             written += len(block)
-            done = {"written": written, "line": block[-1].line, "end": file.tell()}
-            atomic_write(position, strict_json.to_bytes({"work": work, **done}))
+            _keep(position, work, written, block[-1].line, file.tell())
             if progress is not None:
                 progress(written)
-    partial.replace(output)
-    position.unlink(missing_ok=True)
+        partial.replace(output)
+        position.unlink(missing_ok=True)
     return written
 
 
+def _fingerprint(model):
+    """Tells one model from another, whatever their folders are called."""
+    digest = hashlib.sha256(repr(model.config).encode() + strict_json.to_bytes(model.tokenizer.to_json()))
+    for weight in model.weights:
+        digest.update(ops.convert_to_numpy(weight).tobytes())
+    return digest.hexdigest()
+
+
+def _keep(position, work, written, line, end):
+    atomic_write(position, strict_json.to_bytes({"work": work, "written": written, "line": line, "end": end}))
+
+
 def _position(position, partial, work):
-    """How far an interrupted work came."""
+    """How far an interrupted work came; a new one begins here."""
     if not position.exists():
-        partial.unlink(missing_ok=True)
-        return {"written": 0, "line": 0, "end": 0}
-    with contextlib.suppress(ValueError):
+        if partial.exists():
+            raise FileExistsError(f"{partial} exists and is not of this work. Move it away, or choose another output.")
+        _keep(position, work, 0, 0, 0)
+    with contextlib.suppress(ValueError, KeyError, TypeError):
         record = json.loads(position.read_bytes())
-        if record["work"] == work and partial.exists() and partial.stat().st_size >= record["end"]:
+        if record["work"] == work and (partial.stat().st_size if partial.exists() else 0) >= record["end"]:
             return record
     raise FileExistsError(
-        f"{position} belongs to another work: another model, or its input has changed. Remove it to start again."
+        f"{position} belongs to another work: another model, or its input has changed. Remove it and {partial.name} to "
+        "start again."
     )
 
 
-def _lines(records, suffix, header):
-    if FORMATS[suffix] is None:
-        return "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+def _json_lines(records):
+    return "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+
+
+def _table(records, delimiter, header):
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, records[0].keys(), delimiter=FORMATS[suffix], lineterminator="\n")
+    # Python's writer leaves a carriage return unquoted, which its reader takes for the end of the row.
+    returns = any("\r" in str(value) for record in records for value in record.values())
+    quoting = csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL
+    writer = csv.DictWriter(text, records[0].keys(), delimiter=delimiter, lineterminator="\n", quoting=quoting)
     if header:
         writer.writeheader()
     writer.writerows(records)

@@ -136,7 +136,8 @@ def _write(folder, contents, config, manifest):
     if folder.exists() and not _replaceable(folder):
         raise FileExistsError(f"{folder} exists and is not a checkpoint. Choose another folder, or remove it.")
     manifest = _own_manifest(manifest)
-    text = card(folder.name, config, manifest, len(contents["model.safetensors"]))
+    name = folder.parent.name if folder.name == BEST else folder.name
+    text = card(name, config, manifest, len(contents["model.safetensors"]))
     contents = {**contents, "README.md": text.encode("utf-8", "replace")}
     manifest["files"] = {
         name: {"size": len(contents[name]), "sha256": hashlib.sha256(contents[name]).hexdigest()} for name in FILES

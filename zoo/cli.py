@@ -38,7 +38,8 @@ def main(argv=None):
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         sys.stdout = None
     except KeyboardInterrupt:
-        print(file=sys.stderr)
+        goes_on = options.run is _finetune or getattr(options, "file", None)
+        print("\nInterrupted. The same command goes on from here." if goes_on else "", file=sys.stderr)
         return 130
     except (zoo.errors.ZooError, ValueError, TypeError, OSError) as error:
         print(f"zoo: {error}", file=sys.stderr)
@@ -145,6 +146,7 @@ def _parser():
     add("--data", type=Path, help=f"for classifiers: {table}")
     add("--text-column", default="text", help="column with the text (default: text)")
     add("--label-column", default="label", help="column with the label (default: label)")
+    add("--bad-rows", choices=("error", "skip"), default="error", help="what to do about rows without text or label")
     add("--source", type=Path, help="for translators: file with a sentence in each line; .gz and .xz too")
     add("--target", type=Path, help="for translators: file with the translations")
     add("--tsv", type=Path, help="for translators, instead of both: file with source, tab, target in each line")
@@ -199,13 +201,13 @@ def _generate(options):
 def _classify(options):
     if bool(options.text) == bool(options.file) or bool(options.file) != bool(options.output):
         raise ValueError("Give texts to label; or --file, with --output.")
+    if options.file and options.json:
+        raise ValueError("--json is for texts; of a file's labels, --output tells the format by its ending.")
     model = _load(options.model, "text-classification")
     if options.file:
-        bad = (lambda error: print(f"zoo: skipped: {error}", file=sys.stderr)) if options.bad_rows == "skip" else None
+        bad = _report_skipped if options.bad_rows == "skip" else None
         progress = (lambda n: print(f"\r{n:,} rows", end="", file=sys.stderr, flush=True)) if _watched() else None
-        count = classify_file(
-            model, options.file, options.output, options.text_column, bad, str(options.model), progress
-        )
+        count = classify_file(model, options.file, options.output, options.text_column, bad, progress)
         print(f"{count:,} rows in {options.output}")
         return
     for text, result in zip(options.text, model.classify(options.text)):
@@ -233,7 +235,7 @@ def _translate(options):
     model = _load(options.model, "translation")
     if options.file:
         progress = (lambda n: print(f"\r{n:,} lines", end="", file=sys.stderr, flush=True)) if _watched() else None
-        count = translate_file(model, options.file, options.output, str(options.model), progress, **_search(options))
+        count = translate_file(model, options.file, options.output, progress, **_search(options))
         print(f"{count:,} lines in {options.output}")
         return
     for result in model.translate(options.text, return_alignments=True, **_search(options)):
@@ -297,7 +299,11 @@ def _convert(options):
         beyond["labels"] = [label.strip() for label in options.labels.split(",")]
     if beyond and convert is converters.openai_mlstm:
         raise ValueError("The sentiment neuron is a language model on bytes: leave --vocabulary and --labels away.")
-    zoo.save(convert(options.source, **beyond), options.output, dtype=options.dtype)
+    if options.output.exists() and (not options.output.is_dir() or any(options.output.iterdir())):
+        raise FileExistsError(f"{options.output} exists. Choose another folder, or remove it.")
+    model = convert(options.source, **beyond)
+    zoo.save(model, options.output, dtype=options.dtype)
+    print(f"{model.count_params():,} weights in {options.output}")
 
 
 def _clamp(words):
@@ -334,7 +340,8 @@ def _evaluate_pairs(options):
 def _evaluate_labels(options):
     model = _load(options.model, "text-classification")
     progress = (lambda n: print(f"\r{n:,} rows", end="", file=sys.stderr, flush=True)) if _watched() else None
-    return evaluate(model, rows(options.data, options.text_column, options.label_column), progress)
+    bad = _report_skipped if options.bad_rows == "skip" else None
+    return evaluate(model, rows(options.data, options.text_column, options.label_column, bad), progress)
 
 
 def _evaluate_text(options):
@@ -359,6 +366,10 @@ def _load(name, task):
     if model.task != task:
         raise ValueError(f"{name} is a model for {model.task}; this command wants one for {task}.")
     return model
+
+
+def _report_skipped(error):
+    print(f"zoo: skipped: {error}", file=sys.stderr)
 
 
 def _watched():

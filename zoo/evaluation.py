@@ -1,8 +1,8 @@
 """How well a classifier does on labelled texts."""
 
-import itertools
-
 import numpy as np
+
+from zoo.rows import in_blocks
 
 BLOCK = 4096  # rows
 BINS = 15
@@ -29,10 +29,13 @@ def evaluate(model, rows, progress=None):
     labels = model.config.labels
     index = {label: i for i, label in enumerate(labels)}
     truth, found = [], []
-    for block in iter(lambda: list(itertools.islice(rows, BLOCK)), []):
+    for block in in_blocks(rows, BLOCK):
         for row in block:
             if row.label not in index:
-                raise ValueError(f"Line {row.line}: label {row.label!r:.100}, but the model knows {', '.join(labels)}.")
+                raise ValueError(
+                    f"Line {row.line}: label {row.label!r:.100}, but the model knows {', '.join(labels)}. Rename the "
+                    "label, or leave its rows out."
+                )
         truth += [index[row.label] for row in block]
         found.append(model.probabilities([row.text for row in block]))
         if progress is not None:

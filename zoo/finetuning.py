@@ -72,7 +72,7 @@ def finetune(
         pretrained: False to begin with random weights instead of the base's, to see what the pretraining is worth.
         validation: fraction of each label's examples that chooses the best epoch.
         bad_rows: `"error"` to stop at the first row without text or label, `"skip"` to leave such rows out and list
-            them in `skipped.txt`.
+            them in `skipped.txt`. An empty text is no text.
         pooling: what of the states over the text the classifier sees: some of `"last"` (hidden state), `"cell"`,
             `"max"`, `"mean"`.
         hidden_units: of a layer between pooling and output; 0 for none.
@@ -112,17 +112,20 @@ def finetune(
     >>> model.config.labels
     ('neg', 'pos')
     """
-    settings = {name: value for name, value in locals().items() if name not in NO_RESULT} | {"base": str(base)}
-    _check(settings)
+    settings = {name: value for name, value in locals().items() if name not in NO_RESULT}
+    _check(settings, checkpoint_minutes)
     output = Path(output).expanduser()
     source = loading.load(base)
+    settings["base"] = loading.fingerprint(base)
     training.claim_folder(output)
     skipped = []
-    found = rows(data, text_column, label_column, bad=skipped.append if bad_rows == "skip" else None)
-    with tempfile.TemporaryFile(dir=output) as file:  # without a name: nothing is left of it, however this ends
-        known = examples.encode(found, source.tokenizer, file, longest)
-    for error in skipped[:MOST_LISTED]:
-        report(f"Skipped: {error}")
+    found = rows(data, text_column, label_column, bad=skipped.append if bad_rows == "skip" else None, empty=False)
+    try:
+        with tempfile.TemporaryFile(dir=output) as file:  # without a name: nothing is left of it, however this ends
+            known = examples.encode(found, source.tokenizer, file, longest)
+    finally:
+        for error in skipped[:MOST_LISTED]:
+            report(f"Skipped: {error}")
     record = _record(data, known)
     train, held_back = examples.stratified(known.labels, validation, seed)
     keras.utils.set_random_seed(settings["seed"])
@@ -179,7 +182,7 @@ def finetune(
     return loading.load(output)
 
 
-def _check(settings):
+def _check(settings, checkpoint_minutes):
     """Says what cannot be before anything is read or written."""
     choices = {"bad_rows": ("error", "skip"), "dtype": tuple(DTYPES)}
     for name, known in choices.items():
@@ -192,12 +195,23 @@ def _check(settings):
         if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
             raise ValueError(f"`{name}` must be an int of at least {least}. Received: {name}={value!r:.100}")
         settings[name] = int(value)
-    highest = {"learning_rate": 10, "layer_decay": 1, "unfreeze_epochs": 1000, "average": 0.99999}
+    for name in ("text_column", "label_column"):
+        if not isinstance(settings[name], str):
+            raise TypeError(f"`{name}` must be the name of a column, a str. Received: {name}={settings[name]!r:.100}")
+    highest = {"learning_rate": 10, "layer_decay": 1, "unfreeze_epochs": 1000, "average": 0.99999, "validation": 1}
+    for name in (*highest, *DROPOUTS):
+        value = settings[name]
+        if isinstance(value, bool) or not isinstance(value, numbers.Real):
+            raise TypeError(f"`{name}` must be a number. Received: {name}={value!r:.100}")
     for name, high in highest.items():
         if not 0 <= settings[name] <= high:
             raise ValueError(f"`{name}` must be between 0 and {high}. Received: {name}={settings[name]!r:.100}")
-    if not 0 < settings["validation"] < 1:
+    if settings["validation"] in (0, 1):
         raise ValueError(f"`validation` must be between 0 and 1. Received: validation={settings['validation']!r}")
+    if not isinstance(checkpoint_minutes, numbers.Real) or not checkpoint_minutes >= 0:
+        raise ValueError(f"`checkpoint_minutes` must be a number of at least 0. Received: {checkpoint_minutes!r:.100}")
+    if not isinstance(settings["pretrained"], bool):
+        raise TypeError(f"`pretrained` must be True or False. Received: pretrained={settings['pretrained']!r:.100}")
     ClassifierConfig(  # which checks its own
         1,
         pooling=settings["pooling"],
@@ -280,7 +294,7 @@ def _class_weights(class_weights, known, train):
     if (
         not isinstance(class_weights, dict)
         or set(class_weights) != set(known.names)
-        or not all(0 < weight < np.inf for weight in class_weights.values())
+        or not all(isinstance(weight, numbers.Real) and 0 < weight < np.inf for weight in class_weights.values())
     ):
         raise ValueError(
             "`class_weights` must be None, 'balanced' or a dict with a positive number for each of "

@@ -56,6 +56,13 @@ def find(name):
     raise UnknownModel(name, sorted(PRESETS))
 
 
+def fingerprint(name):
+    """Tells one model from another, whatever way its folder is named: a str."""
+    folder, manifest_sha256 = find(name)
+    manifest = checkpoint.read_manifest(checkpoint.resolve(folder), manifest_sha256)
+    return f"{folder.resolve().name} {manifest['files']['model.safetensors']['sha256'][:16]}"
+
+
 def list_models(pattern="*", task=None):
     """The names of the shipped models.
 

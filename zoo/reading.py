@@ -13,11 +13,12 @@ MANY = 256  # documents, from which on it pays to compile more shapes in order t
 
 
 def checked(name, value):
-    """A str, or a list of them, as a list.
+    """A str, or a list, array or series of them, as a list.
 
     Raises:
         TypeError: it is something else.
     """
+    value = value.tolist() if hasattr(value, "tolist") else value  # of NumPy and pandas
     texts = list(value) if isinstance(value, (list, tuple)) else [value]
     for text in texts:
         if not isinstance(text, str):

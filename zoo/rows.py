@@ -12,7 +12,7 @@ import zlib
 from pathlib import Path
 from typing import NamedTuple
 
-from zoo.text_files import OPENERS
+from zoo.text_files import OPENERS, lines
 
 LONGEST_FIELD = 2**27  # characters; more than the 10 MB texts that are allowed
 FORMATS = {".csv": ",", ".tsv": "\t", ".jsonl": None, ".ndjson": None}
@@ -31,7 +31,7 @@ class BadRow(ValueError):
     """A row that cannot be used; says which and why."""
 
 
-def rows(source, text_column="text", label_column="label", bad=None):
+def rows(source, text_column="text", label_column="label", bad=None, empty=True):
     """The rows of a source.
 
     Args:
@@ -41,6 +41,7 @@ def rows(source, text_column="text", label_column="label", bad=None):
         label_column: name of the column with the label; None for rows without.
         bad: called with a `BadRow` for every row that cannot be used, which is then left out; without it, the error
             is raised.
+        empty: whether a text may be empty.
 
     Yields:
         `Row`s. Labels are str; `1`, `1.0` and `"1"` are one label.
@@ -68,27 +69,41 @@ def rows(source, text_column="text", label_column="label", bad=None):
         try:
             if isinstance(record, BadRow):
                 raise record
-            yield _row(line, record, text_column, label_column)
+            yield _row(line, record, text_column, label_column, empty)
         except BadRow as error:
             if bad is None:
                 raise
             bad(error)
 
 
+def in_blocks(found, most, characters=2**23):
+    """Lists of rows, of so many and about so many characters at most, that memory may hold."""
+    block, size = [], 0
+    for row in found:
+        block.append(row)
+        size += len(row.text)
+        if len(block) == most or size >= characters:
+            yield block
+            block, size = [], 0
+    if block:
+        yield block
+
+
 def label_of(value):
-    """A label as str, whatever it was written as; None for a missing one."""
+    """A label as str, whatever it was written as; None for a missing one, the str `nan` among them."""
     if hasattr(value, "item"):  # of NumPy
         value = value.item()
     if isinstance(value, bytes):
         value = value.decode("utf-8")
-    if value is None or value != value:  # noqa: PLR0124, NaN
+    if value is None or type(value).__name__ in ("NAType", "NaTType") or value != value:  # noqa: PLR0124, NaN
         return None
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return str(value).strip() or None
+    label = " ".join(str(value).split())
+    return None if label in ("", "nan", "NaN") else label
 
 
-def _row(line, record, text_column, label_column):
+def _row(line, record, text_column, label_column, empty):
     for column in (text_column, label_column):
         if column is not None and column not in record:
             raise ValueError(f"There is no column {column!r}. The columns are: {', '.join(map(repr, record))}.")
@@ -96,9 +111,14 @@ def _row(line, record, text_column, label_column):
     if isinstance(text, bytes):
         text = text.decode("utf-8", "replace")
     if not isinstance(text, str):
-        raise BadRow(f"Line {line}: the text is {text!r:.50}, not a str.")
+        hint = " Is the dataset batched? Its `unbatch()` is not." if getattr(text, "ndim", 0) else ""
+        raise BadRow(f"Line {line}: the text is {text!r:.50}, not a str.{hint}")
+    if not empty and not text.strip():
+        raise BadRow(f"Line {line}: the text is empty.")
     if label_column is None:
         return Row(line, text, None, record)
+    if isinstance(record[label_column], (list, dict, tuple, set)):
+        raise BadRow(f"Line {line}: the label is {record[label_column]!r:.50}, not a str or a number.")
     label = label_of(record[label_column])
     if label is None:
         raise BadRow(f"Line {line}: there is no label in column {label_column!r}.")
@@ -118,10 +138,10 @@ def _of_file(path):
     try:
         with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
             yield from parse(path, file, FORMATS[suffix])
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path} is not UTF-8 ({error.reason}). Convert it first, for example with: iconv -f latin1 -t utf-8"
-        ) from None
+    except UnicodeDecodeError:
+        for _ in lines(path):  # which says where
+            pass
+        raise
     except (gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError) as error:
         raise ValueError(f"{path} is not a whole {path.suffix} file: {error}") from None
 
@@ -144,6 +164,14 @@ def _of_csv(path, file, delimiter):
             header = fields
             if len(set(header)) != len(header):
                 raise ValueError(f"{path} has a column twice: {', '.join(map(repr, header))}.")
+        elif delimiter == "\t" and any("\t" in field and "\n" in field for field in fields):
+            yield (
+                reader.line_num,
+                BadRow(
+                    f"{path}, line {first}: a quotation mark begins a field that ends in line {reader.line_num}. "
+                    "If such marks are only characters here, double them, or save the file as .csv."
+                ),
+            )
         elif len(fields) == len(header):
             yield reader.line_num, dict(zip(header, fields))
         elif fields:

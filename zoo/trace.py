@@ -2,6 +2,8 @@
 
 import html
 import io
+import itertools
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +13,7 @@ from zoo.atomic_files import atomic_write
 # Red for the first label, white for neither, green for the second; the middle of ColorBrewer's RdYlGn, paled.
 LOW, MIDDLE, HIGH = (np.array(c) for c in ((239, 138, 98), (247, 247, 247), (127, 191, 123)))
 LINE = 80  # characters in a line of the picture
+MOST_DRAWN = 4000  # characters in the picture
 
 
 @dataclass(frozen=True)
@@ -109,15 +112,15 @@ class Trace:
         atomic_write(path, page.encode("utf-8", "replace"))
 
     def plot(self, path):
-        """Writes a PNG: the scores, and below them the text, each piece in the colour of its moment."""
+        """Writes a PNG: the scores, and below them the first 4,000 characters, each in the colour of its moment."""
         from matplotlib.figure import Figure
 
-        cells = [
+        cells = (
             (character, colour)
             for piece, colour in zip(self.pieces, self._colours())
             for character in _printable(piece)
-        ]
-        lines = _wrapped(cells)
+        )
+        lines = _wrapped(list(itertools.islice(cells, MOST_DRAWN)))
         height = 0.24 * len(lines) + 2.6
         figure = Figure(figsize=(10, height), layout="constrained")
         above, below = figure.subplots(2, 1, height_ratios=(2, 0.24 * len(lines) + 0.2))
@@ -136,7 +139,9 @@ class Trace:
                 below.text(column + 0.5, row + 0.55, character, ha="center", va="center", family="monospace",
                            fontsize=10, parse_math=False)  # fmt: skip
         image = io.BytesIO()
-        figure.savefig(image, format="png", dpi=120)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # a character that the font lacks is drawn as a box
+            figure.savefig(image, format="png", dpi=120)
         atomic_write(path, image.getvalue())
 
     def _colours(self):

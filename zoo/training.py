@@ -20,9 +20,11 @@ from keras import tree
 from zoo.atomic_files import atomic_write
 from zoo.backend import training_step
 from zoo.errors import CorruptCheckpoint, TrainingDiverged, ZooError
+from zoo.locks import locked
 from zoo.training_log import Clock, Progress, line, write_log
 
 STATE_FILE = "training_state.safetensors"
+LOCK_FILE = ".lock"
 CHECK_EVERY = 10  # steps between looks at the loss; on an accelerator each look waits for the device
 
 
@@ -78,15 +80,22 @@ def fit(
     folder = Path(folder)
     optimizer.build(model.trainable_variables)
     averages = [keras.Variable(v, trainable=False) for v in model.trainable_variables] if average else []
-    state = _State(folder / STATE_FILE, model, optimizer, averages, carry, settings)
-    known = state.restore()
-    clock = Clock(state.seconds)
-    if not known:
-        state.write(clock)  # from here on, the folder is this training's
-    step_function, sync = training_step(model, optimizer, loss_function, averages, average)
+    with locked(folder / LOCK_FILE), _signals() as interrupted:
+        _clear(folder)
+        state = _State(folder / STATE_FILE, model, optimizer, averages, carry, settings)
+        known = state.restore()
+        clock = Clock(state.seconds)
+        if not known:
+            state.write(clock)  # from here on, the folder is this training's
 
-    with _signals() as interrupted:
-        while state.epoch < epochs and not _out_of_patience(_merits(state.history, highest), patience):
+        def complete():
+            return state.epoch >= epochs or _out_of_patience(_merits(state.history, highest), patience)
+
+        if complete():
+            report(f"This training is complete: {len(state.history)} epochs, in {folder}.")
+        step_function, sync = training_step(model, optimizer, loss_function, averages, average)
+
+        while not complete():
             epoch_batches = batches(state.epoch)
             progress = Progress(report, batches, len(epoch_batches), epochs, state, clock)
             unseen = []
@@ -125,8 +134,11 @@ def fit(
 def claim_folder(folder):
     """Makes the folder of a training, or raises an OSError now rather than after hours."""
     folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise FileExistsError(f"{folder} is a file. Choose another folder.")
     folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / STATE_FILE).exists() and any(folder.iterdir()):
+    visible = any(not path.name.startswith(".") for path in folder.iterdir())  # not .DS_Store, nor half a state
+    if not (folder / STATE_FILE).exists() and visible:
         raise FileExistsError(f"{folder} is not empty and holds no training to go on with. Choose another folder.")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise PermissionError(f"{folder} is not writable. Choose another folder.")
@@ -141,6 +153,13 @@ def environment():
         "hardware": _hardware(),
         "precision": keras.config.dtype_policy().name,
     }
+
+
+def _clear(folder):
+    """Removes what a process left that was killed while it wrote a state."""
+    for litter in folder.glob(".*.tmp"):
+        if litter.is_file():
+            litter.unlink()
 
 
 class _State:
@@ -179,10 +198,10 @@ class _State:
 
         try:
             with safe_open(self.path, "np") as file:
-                record = json.loads(file.metadata()["training"])
+                record = json.loads((file.metadata() or {})["training"])
                 arrays = [file.get_tensor(key) for key in sorted(file.keys())]
-        except SafetensorError as error:
-            advice = "Remove it to train from the start, or choose another folder."
+        except (SafetensorError, KeyError, ValueError) as error:
+            advice = "Choose another folder, or empty this one to train from the start."
             raise CorruptCheckpoint(self.path, "the state of a training", error, advice) from None
         if record["settings"] != self.settings:
             raise ZooError(

@@ -213,7 +213,7 @@ def finetune_translator(
         held_back,
         save,
         output=output,
-        settings={**options, "base": str(base), "data": about["data"], "validation": validation},
+        settings={**options, "base": loading.fingerprint(base), "data": about["data"], "validation": validation},
         checkpoint_minutes=checkpoint_minutes,
         report=report,
         **options,

@@ -111,6 +111,8 @@ def test_probe(pretrained, labelled, capsys):
     assert np.mean(right) == pytest.approx(test["accuracy"], abs=0.01)
     assert "best unit" in capsys.readouterr().out
     sentiment.main([*line, "--output", str(labelled / "probe")])  # from the features that it kept
+    with pytest.raises(FileExistsError, match="is the folder of a training"):
+        sentiment.main([*line, "--output", str(pretrained)])
 
 
 TUNE = "--longest 32 --batch-tokens 512 --epochs 9 --learning-rate 0.03 --layer-decay 1".split()
@@ -175,5 +177,14 @@ def test_soup(pretrained, labelled):
     said = "python recipes/sentiment.py soup runs/run-0 runs/run-1 runs/run-2 --store float32 --output runs/soup"
     assert info["training"]["command"] == said
     assert info["metrics"][0]["command"].startswith("zoo evaluate soup --data test.csv")
+    with pytest.raises(FileExistsError, match="soup is not empty. Choose another folder"):
+        sentiment.main(["soup", *runs, *test])
+    other = ["--output", str(labelled / "other")]
     with pytest.raises(ValueError, match="is not of the architecture"):
-        sentiment.main(["soup", runs[0], str(pretrained), *test])
+        sentiment.main(["soup", runs[0], str(pretrained), *other])
+    with pytest.raises(ValueError, match="a model for language-model; soup averages classifiers"):
+        sentiment.main(["soup", str(pretrained), runs[0], *other])
+    zoo.save(zoo.models.Classifier.on(base, labels=("c", "d"), pooling=("cell", "max")), labelled / "strange")
+    with pytest.raises(ValueError, match="strange has the labels c, d; .*run-0 has 0, 1"):
+        sentiment.main(["soup", runs[0], str(labelled / "strange"), *other])
+    assert not (labelled / "other").exists()

@@ -35,7 +35,7 @@ class ClassifierConfig(EncoderConfig):
     def __post_init__(self):
         super().__post_init__()
         for name in ("labels", "pooling"):
-            if isinstance(getattr(self, name), str):
+            if not isinstance(getattr(self, name), (list, tuple)):
                 raise ValueError(f"`{name}` must be a tuple of str. Received: {name}={getattr(self, name)!r:.100}")
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if len(self.labels) < 2 or len(set(self.labels)) != len(self.labels):
