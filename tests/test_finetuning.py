@@ -14,7 +14,7 @@ import pytest
 import zoo
 from zoo.errors import ZooError
 from zoo.models import LanguageModel, LanguageModelConfig
-from zoo.training import STATE_FILE
+from zoo.training import LOCK_FILE, STATE_FILE
 
 ROOT = Path(__file__).parents[1]
 WORDS = "the boat slow light by a quiet again".split()
@@ -66,7 +66,7 @@ def test_it_learns_and_remembers_its_labels(base, tmp_path):
     assert manifest["training"]["data"]["labels"] == {"dull": 100, "lovely": 100, "odd": 100}
     assert manifest["metrics"][0]["figures"]["accuracy"] > 0.9
     names = {path.name for path in (tmp_path / "run").iterdir()}
-    assert names == {"best", STATE_FILE, "log.csv", "loss.png"}
+    assert names == {"best", STATE_FILE, LOCK_FILE, "log.csv", "loss.png"}
 
 
 def test_a_classifier_is_a_base_too_and_keeps_its_output_for_the_same_labels(base, tmp_path):

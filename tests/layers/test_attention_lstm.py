@@ -328,7 +328,7 @@ def test_configuration():
 
 
 @both_orders
-@every_score
+@pytest.mark.parametrize("attention", ["normalized_additive", "dot"])
 def test_file_round_trip(attention, attend, tmp_path):
     layer = zoo.layers.AttentionLSTM(UNITS, attention=attention, attend=attend, dropout=0.3, **EVERYTHING)
     inputs = keras.Input((None, FEATURES)), keras.Input((None, memory_features(attention)))
@@ -388,9 +388,10 @@ def test_subclassed_model_learns_and_is_saved(jit_compile, tmp_path):
     np.testing.assert_array_equal(*arrays([loaded(inputs), model(inputs)]))
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
-@both_orders
-@every_score
+@pytest.mark.parametrize(
+    "attention, attend, jit_compile",
+    [*((attention, "before", True) for attention in SCORES), ("general", "after", True), ("additive", "after", False)],
+)
 def test_one_step_of_training(attention, attend, jit_compile):
     """Under `model.fit`, XLA and not: one step of gradient descent, as taken by hand."""
     layer = zoo.layers.AttentionLSTM(UNITS, attention=attention, attend=attend)

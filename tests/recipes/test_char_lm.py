@@ -17,7 +17,7 @@ from safetensors import safe_open
 
 import zoo
 from recipes import char_lm
-from zoo.training import STATE_FILE
+from zoo.training import LOCK_FILE, STATE_FILE
 
 ROOT = Path(__file__).parents[2]
 RECIPE = ROOT / "recipes" / "char_lm.py"
@@ -87,7 +87,7 @@ def test_smoke(trained, corpus):
     assert (
         manifest["metrics"][0]["data"] == f"the last tenth of play.txt, {len(text) - int(0.9 * len(text))} characters"
     )
-    assert {path.name for path in output.iterdir()} == {"best", STATE_FILE, "log.csv", "loss.png"}
+    assert {path.name for path in output.iterdir()} == {"best", STATE_FILE, LOCK_FILE, "log.csv", "loss.png"}
     model = zoo.load(output)
     assert len(model.generate("CALEB:", length=20, seed=1)) == 20
     assert (model.config.recurrent, model.config.units) == ("mlstm", 16)
