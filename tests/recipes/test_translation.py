@@ -22,7 +22,7 @@ def float32():
 
 def write_pairs(folder, name, count, seed):
     random = np.random.default_rng(seed)
-    texts = [random.choice(list(WORDS), random.integers(4, 8)).tolist() for _ in range(count)]
+    texts = [random.choice(list(WORDS), 4).tolist() for _ in range(count)]  # few lengths, so little is compiled
     for language, sentences in (("en", texts), ("de", [[WORDS[word] for word in text] for text in texts])):
         (folder / f"{name}.{language}").write_text("".join(" ".join(text) + "\n" for text in sentences))
 
@@ -88,6 +88,7 @@ def test_the_table_is_split_by_source(files):
     assert {pair.source.split()[0] for pair in reverse.train} == set(WORDS.values())
 
 
+@pytest.mark.slow
 def test_interrupted_it_goes_on(trained, files, tmp_path, monkeypatch):
     from zoo import training
 
@@ -110,7 +111,11 @@ def test_interrupted_it_goes_on(trained, files, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "words", [["--attention", "none", "--recurrent", "gru"], ["--shared", "--attend", "after", "--layers", "2"]]
+    "words",
+    [
+        ["--attention", "none", "--recurrent", "gru"],
+        pytest.param(["--shared", "--attend", "after", "--layers", "2"], marks=pytest.mark.slow),
+    ],
 )
 def test_other_architectures_and_another_card(trained, files, tmp_path, words):
     card = tmp_path / "card"
