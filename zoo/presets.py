@@ -13,6 +13,10 @@ PRESETS = {
         "task": "language-model",
         "manifest_sha256": "2f3cb8ff39c850f2116963cdf273d39564a15afc8f10cb9089019bdb11f219c2",
     },
+    "mlstm-reviews": {
+        "task": "language-model",
+        "manifest_sha256": "3cba8ac86c6e1b4657733a103e7e00eadd3c30c7ae64ff02eb4150bfa160d998",
+    },
     "mlstm-sentiment": {
         "task": "text-classification",
         "manifest_sha256": "e6a57f37803ccd6ddd6c5ffb83bad267c924b2f49090a40d1dfef576d50fec0e",
