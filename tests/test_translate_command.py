@@ -98,6 +98,7 @@ def test_finetune(folder, tmp_path, capsys):
         ),
         (["evaluate", "{}", "--source", "a"], "Give --source and --target, or --tsv"),
         (["evaluate", "{}"], "Give --text for"),
+        (["finetune", "{}", "--tsv", "a.tsv", "--output", "x", "--class-weights", "balanced"], "is for classifiers"),
         (["finetune", "{}", "--output", "x"], "Give --data for a classifier"),
         (["finetune", "{}", "--data", "a.csv", "--tsv", "a.tsv", "--output", "x"], "Give --data for a classifier"),
     ],

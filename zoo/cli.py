@@ -263,6 +263,8 @@ def _finetune(options):
         "report": functools.partial(print, flush=True),
     }
     if pairs_given:
+        if options.class_weights:
+            raise ValueError("--class-weights is for classifiers; pairs of sentences have no labels.")
         zoo.finetune_translator(options.model, options.tsv or options.source, options.target, **shared)
         print(f'zoo translate {options.output} "..."')
         return

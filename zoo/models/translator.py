@@ -231,15 +231,11 @@ class Translator(keras.Model):
 
     def named_weights(self):
         """The weights by the names of `TranslatorConfig.weight_shapes`, in its order."""
-        embeddings = [self.source_embedding] if self.config.shared_embedding else self._embeddings
+        embeddings = [self.source_embedding, self.target_embedding][: 1 if self.config.shared_embedding else 2]
         encoder_layers = [self.forward_layer, self.backward_layer, *self.encoder_layers]
         decoder_layers = [self.first_layer, *self.decoder_layers]
         named = (*embeddings, *encoder_layers, self.bridge, *decoder_layers, self.readout, self.output_layer)
         return {f"{layer.name}/{v.name}": v for layer in named for v in layer.weights}
-
-    @property
-    def _embeddings(self):
-        return [self.source_embedding, self.target_embedding]
 
     def encode(self, source, mask=None, training=False):
         """Reads sentences.
@@ -321,8 +317,7 @@ class Translator(keras.Model):
 
     def _logits(self, x, context, embedded, training):
         x = self.readout(ops.concatenate([x, *context, embedded], axis=-1))
-        drop = self.dropout if training else lambda x, training: x  # of which a step has no time axis
-        x = drop(x, training=training)
+        x = self.dropout(x, training=training)
         return self.output_layer(x, embedding=self.target_embedding if self.config.tied else None)
 
     def call(self, source, target, source_mask=None, training=False):
