@@ -20,7 +20,7 @@ from recipes import messages, parallel_data  # noqa: E402
 from recipes.sentiment_figures import add_metric  # noqa: E402
 from zoo import translator_training  # noqa: E402
 from zoo.models.encoder import RECURRENT  # noqa: E402
-from zoo.models.translator import ATTENTION, TranslatorConfig  # noqa: E402
+from zoo.models.translator_config import ATTENTION, TranslatorConfig  # noqa: E402
 from zoo.translation_scores import evaluate_translations  # noqa: E402
 
 NO_RESULT = ("output", "checkpoint_minutes", "manual_dir", "card", "test_source", "test_target")

@@ -8,7 +8,7 @@ from keras import ops
 import zoo
 from zoo.models import Translator, TranslatorConfig
 from zoo.models.encoder import RECURRENT
-from zoo.models.translator import ATTENTION
+from zoo.models.translator_config import ATTENTION
 from zoo.tokenizers import ByteTokenizer, SubwordTokenizer, TokenizerPair
 
 BYTES = TokenizerPair(ByteTokenizer(), ByteTokenizer())
