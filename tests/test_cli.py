@@ -102,7 +102,7 @@ def test_errors_are_one_line_and_status_2(folder, tmp_path, capsys, arguments, p
 
 
 def test_interrupted(folder, monkeypatch, capsys):
-    def interrupt(*_):
+    def interrupt(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(zoo.models.LanguageModel, "stream", interrupt)

@@ -82,7 +82,7 @@ def test_finetune(folder, tmp_path, capsys):
     assert f"zoo translate {tmp_path / 'mine'}" in capsys.readouterr().out
     info = zoo.info(tmp_path / "mine")
     assert info["task"] == "translation"
-    expected = "zoo finetune {} --tsv mine.tsv --epochs 1 --bad-rows error --seed 1 --output mine"
+    expected = "zoo finetune {} --tsv mine.tsv --epochs 1 --output mine"
     assert info["training"]["command"] == expected.format(folder)
 
 
@@ -98,6 +98,9 @@ def test_finetune(folder, tmp_path, capsys):
         ),
         (["evaluate", "{}", "--source", "a"], "Give --source and --target, or --tsv"),
         (["evaluate", "{}"], "Give --text for"),
+        (["evaluate", "{}", "--tsv", "a.tsv", "--last", "0.1"], "--last is for models of another task"),
+        (["evaluate", "{}", "--text", "a.txt", "--beam-width", "1"], "--beam-width is for models of another task"),
+        (["finetune", "{}", "--tsv", "a.tsv", "--output", "x", "--text-column", "a"], "is for classifiers"),
         (["finetune", "{}", "--tsv", "a.tsv", "--output", "x", "--class-weights", "balanced"], "is for classifiers"),
         (["finetune", "{}", "--output", "x"], "Give --data for a classifier"),
         (["finetune", "{}", "--data", "a.csv", "--tsv", "a.tsv", "--output", "x"], "Give --data for a classifier"),

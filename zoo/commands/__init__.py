@@ -1,0 +1,1 @@
+"""The commands of `zoo`, one a file: `SUMMARY`, `arguments(add)` and `run(options)`."""
