@@ -18,13 +18,15 @@ demo: $(VENV)/installed
 	@echo
 	@echo 'zoo generate mlstm-linux --prompt "static int " --length 400 --temperature 0.5 --seed 1'
 	@$(BIN)/zoo generate mlstm-linux --prompt "static int " --length 400 --temperature 0.5 --seed 1 $(QUIETLY)
-
 	@echo
 	@echo 'zoo classify mlstm-sentiment "A gorgeous, witty film." "I want my two hours back."'
 	@$(BIN)/zoo classify mlstm-sentiment "A gorgeous, witty film." "I want my two hours back." $(QUIETLY)
 	@echo
 	@echo 'zoo trace mlstm-sentiment "I loved the first half, then it fell apart."'
 	@$(BIN)/zoo trace mlstm-sentiment "I loved the first half, then it fell apart." $(QUIETLY)
+	@echo
+	@echo 'zoo generate mlstm-reviews --prompt "The film" --length 200 --clamp 420=-15 --seed 1'
+	@$(BIN)/zoo generate mlstm-reviews --prompt "The film" --length 200 --clamp 420=-15 --seed 1 $(QUIETLY)
 
 test: $(VENV)/installed-test
 	$(BIN)/ruff check .

@@ -1,5 +1,6 @@
 """The stage `probe` of `recipes/sentiment.py`: what the states of a language model know of two labels."""
 
+import functools
 import hashlib
 import io
 from pathlib import Path
@@ -23,7 +24,7 @@ def probe(options, parser):
     features, labels, names = labelled_features(model, options.data, options)
     if len(names) != 2:
         raise ValueError(f"A probe tells two labels apart. Found: {names}")
-    found = probing.fit(features, labels, seed=options.seed)
+    found = probing.fit(features, labels, seed=options.seed, report=functools.partial(print, flush=True))
     figures = {
         "validation_accuracy": found.validation_accuracy,
         "units_used": found.used,

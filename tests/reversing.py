@@ -19,13 +19,17 @@ def examples(count, seed):
     return pairs(found, [text[::-1] for text in found])
 
 
-def trained(folder, epochs=10, **options):
-    """Trains it; gives what `zoo.load` gives."""
+def untrained():
+    """The translator before it has learnt anything."""
     tokenizer = zoo.tokenizers.TokenizerPair(zoo.tokenizers.ByteTokenizer(), zoo.tokenizers.ByteTokenizer())
-    config = zoo.models.TranslatorConfig(256, 256, units=64, embedding_size=32, **options)
-    zoo.training.claim_folder(folder)
     keras.utils.set_random_seed(1)
-    model = zoo.models.Translator(config, tokenizer)
+    return zoo.models.Translator(zoo.models.TranslatorConfig(256, 256, units=64, embedding_size=32), tokenizer)
+
+
+def trained(folder):
+    """Trains it; gives what `zoo.load` gives."""
+    zoo.training.claim_folder(folder)
+    model = untrained()
     translator_training.fit(
         model,
         examples(3000, seed=1),
@@ -34,7 +38,7 @@ def trained(folder, epochs=10, **options):
         output=folder,
         settings={},
         batch_tokens=256,
-        epochs=epochs,
+        epochs=10,
         learning_rate=1e-2,
         warmup=30,
         average=0.0,

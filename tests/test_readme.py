@@ -13,8 +13,8 @@ README = (ROOT / "README.md").read_text()
 WORDS = "the king and his old friend came to rest by a river where no man had been before that night".split()
 
 
-def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+def blocks(language, text=README):
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
 @pytest.fixture(scope="module")
@@ -44,25 +44,41 @@ def run(folder, command):
     return done.stdout
 
 
-def test_commands(folder):
-    commands = [line for block in blocks("bash") for line in block.splitlines() if not line.startswith("make ")]
-    assert len(commands) == 13
-    outputs = {}
-    for command in commands:
-        outputs.setdefault(command.split(" --")[0], run(folder, command))
-    assert "mlstm-shakespeare" in outputs['zoo list "mlstm*"']
-    assert outputs["zoo generate mlstm-shakespeare"].startswith("ROMEO:")
-    assert len(outputs["zoo generate mlstm-shakespeare"]) == len("ROMEO:") + 400 + 1
-    assert '"nats_per_character"' in outputs["zoo evaluate mlstm-shakespeare"]
-    assert outputs["zoo generate runs/mine"].startswith("The ")
+def commands(*headings):
+    """What the README prints under these headings, but `make`, and what it says when it is run."""
+    sections = re.split(r"^## ", README, flags=re.MULTILINE)[1:]
+    code = [found for section in sections if section.startswith(headings) for found in blocks("bash", section)]
+    return [line for block in code for line in block.splitlines() if not line.startswith("make ")]
+
+
+def outputs(folder, *headings):
+    return {command.split(" --")[0]: run(folder, command) for command in commands(*headings)}
+
+
+def test_every_command_is_tried():
+    assert len(commands("")) == len(commands("Generate", "Train")) + len(commands("Classify")) == 14
+
+
+def test_commands_of_language_models(folder):
+    said = outputs(folder, "Generate", "Train")
+    assert "mlstm-shakespeare" in said['zoo list "mlstm*"']
+    assert said["zoo generate mlstm-shakespeare"].startswith("ROMEO:")
+    assert len(said["zoo generate mlstm-shakespeare"]) == len("ROMEO:") + 400 + 1
+    assert '"nats_per_character"' in said["zoo evaluate mlstm-shakespeare"]
+    assert said["zoo generate runs/mine"].startswith("The ")
     assert (folder / "runs" / "mine" / "best" / "manifest.json").exists()
-    (films,) = (outputs[command] for command in outputs if command.startswith("zoo classify mlstm-sentiment"))
+
+
+def test_commands_of_classifiers(folder):
+    said = outputs(folder, "Classify")
+    (films,) = (said[command] for command in said if command.startswith("zoo classify mlstm-sentiment"))
     assert [line.split()[0] for line in films.splitlines()] == ["pos", "neg"]
-    assert "\x1b[48;2;" in outputs['zoo trace mlstm-sentiment "I loved the first half, then it fell apart."']
-    assert outputs['zoo classify my-queue-model "Where is my parcel?"'].split()[0] in ("billing", "parcels")
+    assert "\x1b[48;2;" in said['zoo trace mlstm-sentiment "I loved the first half, then it fell apart."']
+    assert said["zoo generate mlstm-reviews"].startswith("The film")
+    assert said['zoo classify my-queue-model "Where is my parcel?"'].split()[0] in ("billing", "parcels")
     assert (folder / "labelled.csv").read_text().startswith("body,queue,predicted_label,probability\n")
     assert "<span" in (folder / "trace.html").read_text()
-    assert '"accuracy"' in outputs["zoo evaluate my-queue-model"]
+    assert '"accuracy"' in said["zoo evaluate my-queue-model"]
 
 
 def test_code(folder):

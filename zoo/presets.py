@@ -15,7 +15,7 @@ PRESETS = {
     },
     "mlstm-reviews": {
         "task": "language-model",
-        "manifest_sha256": "3cba8ac86c6e1b4657733a103e7e00eadd3c30c7ae64ff02eb4150bfa160d998",
+        "manifest_sha256": "84ef3f194f646baca74ec47bbcfe02b0101f56ba1e9592a0889b03a8378d73cf",
     },
     "mlstm-sentiment": {
         "task": "text-classification",

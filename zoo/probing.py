@@ -49,7 +49,7 @@ class Probe(NamedTuple):
         return float(np.mean((self.direction * (features[:, self.unit] - self.threshold) > 0) == labels))
 
 
-def fit(features, labels, validation=0.1, seed=1):
+def fit(features, labels, validation=0.1, seed=1, report=lambda line: None):
     """A probe for two labels.
 
     Args:
@@ -57,6 +57,7 @@ def fit(features, labels, validation=0.1, seed=1):
         labels: 0 or 1, `(texts,)`.
         validation: fraction that chooses C; the final fit is on all.
         seed: of the choice of that fraction.
+        report: called with a line of text for each C; for many texts one can take minutes.
 
     Returns:
         A `Probe`.
@@ -81,7 +82,10 @@ def fit(features, labels, validation=0.1, seed=1):
     if set(labels.tolist()) != {0, 1}:
         raise ValueError(f"`labels` must be 0 and 1, both. Received: {sorted(set(labels.tolist()))!s:.100}")
     train, held_back = stratified(labels, validation, seed)
-    accuracies = [fitted(c, train).score(features[held_back], labels[held_back]) for c in STRENGTHS]
+    accuracies = []
+    for strength in STRENGTHS:
+        accuracies.append(fitted(strength, train).score(features[held_back], labels[held_back]))
+        report(f"C = {strength}: validation accuracy {accuracies[-1]:.4f}")
     best = int(np.argmax(accuracies))  # of equals, the one with fewer units
     model = fitted(STRENGTHS[best], np.arange(len(labels)))
     unit, threshold, direction = best_unit(features, labels)
