@@ -44,6 +44,17 @@ def base(tmp_path_factory):
 OPTIONS = {"epochs": 2, "batch_tokens": 1024, "longest": 128, "learning_rate": 1e-2, "report": lambda line: None}
 
 
+@pytest.fixture(scope="module")
+def run(base, tmp_path_factory):
+    """A training that is complete, its folder and how it was called; two of its rows could not be used."""
+    texts, labels = planted(42)
+    labels[3], texts[5] = None, None
+    how = {**OPTIONS, "data": (texts, labels), "bad_rows": "skip", "pooling": ("max",)}
+    how["output"] = tmp_path_factory.mktemp("run")
+    zoo.finetune(base, **how)
+    return how
+
+
 def write(path, texts, labels):
     with path.open("w", newline="") as file:
         csv.writer(file).writerows([("body", "queue"), *zip(texts, labels)])
@@ -69,14 +80,14 @@ def test_it_learns_and_remembers_its_labels(base, tmp_path):
     assert names == {"best", STATE_FILE, LOCK_FILE, "log.csv", "loss.png"}
 
 
-def test_a_classifier_is_a_base_too_and_keeps_its_output_for_the_same_labels(base, tmp_path):
-    first = zoo.finetune(base, planted(40), output=tmp_path / "first", pooling=("max",), **OPTIONS)
+def test_a_classifier_is_a_base_too_and_keeps_its_output_for_the_same_labels(run, tmp_path):
+    first = zoo.load(run["output"])
     options = {**OPTIONS, "epochs": 1, "learning_rate": 0.0, "average": 0.0, "dtype": "float32"}
-    same = zoo.finetune(tmp_path / "first", planted(40), output=tmp_path / "same", **options)
+    same = zoo.finetune(run["output"], planted(40), output=tmp_path / "same", **options)
     assert same.config.pooling == ("max",)
     texts = planted(9)[0]
     np.testing.assert_allclose(same.probabilities(texts), first.probabilities(texts), atol=1e-6)
-    other = zoo.finetune(tmp_path / "first", planted(40, ("x", "y")), output=tmp_path / "other", **options)
+    other = zoo.finetune(run["output"], planted(40, ("x", "y")), output=tmp_path / "other", **options)
     assert other.config.pooling == ("last", "max", "mean")
     for name, weight in other.encoder.named_weights().items():
         np.testing.assert_array_equal(weight, first.encoder.named_weights()[name])
@@ -121,12 +132,11 @@ def test_killed_and_called_again_it_ends_with_the_same_weights(base, tmp_path):
     assert weights[0] == weights[1]
 
 
-def test_other_data_or_settings_are_not_mixed_into_a_run(base, tmp_path):
-    zoo.finetune(base, planted(40), output=tmp_path / "run", **OPTIONS)
+def test_other_data_or_settings_are_not_mixed_into_a_run(base, run):
     with pytest.raises(ZooError, match="other settings"):
-        zoo.finetune(base, planted(44), output=tmp_path / "run", **OPTIONS)
+        zoo.finetune(base, **{**run, "data": planted(44)})
     with pytest.raises(ZooError, match="other settings.*longest: 128, now 64"):
-        zoo.finetune(base, planted(40), output=tmp_path / "run", **{**OPTIONS, "longest": 64})
+        zoo.finetune(base, **{**run, "longest": 64})
 
 
 @pytest.mark.parametrize("data, options, message", [
@@ -169,12 +179,10 @@ def test_options_of_the_wrong_type(base, tmp_path, option, value):
     assert not (tmp_path / "run").exists()
 
 
-def test_the_base_by_another_way_is_the_same_base(base, tmp_path, monkeypatch):
-    zoo.finetune(base, planted(40), output=tmp_path / "run", **OPTIONS)
+def test_the_base_by_another_way_is_the_same_base(base, run, monkeypatch):
     monkeypatch.chdir(base.parent)
     said = []
-    options = {**OPTIONS, "report": said.append}
-    zoo.finetune(f"./{base.name}", planted(40), output=tmp_path / "run", **options)
+    zoo.finetune(f"./{base.name}", **{**run, "report": said.append})
     assert any(line.startswith("This training is complete") for line in said)
 
 
@@ -186,11 +194,8 @@ def test_all_rows_skipped_are_told(base, tmp_path):
     assert [line.split(":")[1] for line in said] == [" Line 1", " Line 2"]
 
 
-def test_bad_rows_can_be_skipped_and_are_listed(base, tmp_path):
-    texts, labels = planted(40)
-    labels[3], texts[5] = None, None
-    zoo.finetune(base, (texts, labels), output=tmp_path / "run", bad_rows="skip", **OPTIONS)
-    listed = (tmp_path / "run" / "skipped.txt").read_text().splitlines()
+def test_bad_rows_can_be_skipped_and_are_listed(run):
+    listed = (run["output"] / "skipped.txt").read_text().splitlines()
     assert [line.split(":")[0] for line in listed] == ["Line 4", "Line 6"]
 
 
