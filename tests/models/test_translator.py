@@ -26,7 +26,6 @@ VARIANTS = [
     {"attention": "scaled_dot", "recurrent": "rnn", "layers": 2},
 ]
 every_variant = pytest.mark.parametrize("variant", VARIANTS, ids=str)
-some_variants = pytest.mark.parametrize("variant", VARIANTS[1:6:2], ids=str)  # where each costs seconds of compiling
 
 
 def make(**options):
@@ -81,14 +80,14 @@ def test_padding_has_no_influence(variant):
         np.testing.assert_allclose(alone[0], together[row], rtol=1e-4, atol=1e-5)
 
 
-@some_variants
+@every_variant
 def test_every_weight_learns(variant):
     """Nothing stands beside the way from the loss to the weights."""
     model = make(**variant)
     optimizer = keras.optimizers.SGD(1.0)
     optimizer.build(model.trainable_variables)
     before = [array(weight).copy() for weight in model.weights]
-    step, sync = zoo.backend.training_step(model, optimizer, model.training_loss)
+    step, sync = zoo.backend.training_step(model, optimizer, model.training_loss, jit_compile=False)
     step((SOURCE, LENGTHS, TARGET, np.array([5, 4, 2], "int32")), ())
     sync()
     for weight, old in zip(model.weights, before):
@@ -120,16 +119,15 @@ def test_dropout_is_for_training_alone():
     assert np.any(array(model(SOURCE, TARGET, training=True)) != array(model(SOURCE, TARGET, training=True)))
 
 
-@some_variants
+@every_variant
 def test_checkpoint_round_trip(variant, tmp_path):
-    """It reloads with its vocabulary and translates at once (keras#16651 and its like)."""
+    """It reloads with its vocabulary (keras#16651 and its like)."""
     model = make(**variant)
     zoo.save(model, tmp_path / "model")
     loaded = zoo.load(tmp_path / "model")
     assert loaded.config == model.config
     assert loaded.tokenizer == model.tokenizer
-    texts = ["Guten Tag!", "😀"]
-    assert loaded.translate(texts, beam_width=2) == model.translate(texts, beam_width=2)
+    np.testing.assert_array_equal(array(loaded(SOURCE, TARGET, MASK)), array(model(SOURCE, TARGET, MASK)))
 
 
 def test_keras_file_round_trip(tmp_path):

@@ -8,6 +8,7 @@ import pytest
 
 import zoo
 from recipes import parallel_data, translation
+from tests.reversing import untrained
 from zoo.pairs import pairs
 
 WORDS = {"a": "ein", "dog": "hund", "runs": "rennt", "the": "der", "sees": "sieht", "man": "mann", "big": "groß"}
@@ -49,11 +50,14 @@ def run(files, output, *words):
 @pytest.fixture(scope="module")
 def trained(files, tmp_path_factory):
     output = tmp_path_factory.mktemp("runs") / "tiny"
-    return output, run(files, output, "--tsv", str(files / "table.tsv.xz"), "--held-out", "5", "--oversample", "2")
+    card = tmp_path_factory.mktemp("cards") / "card"
+    zoo.save(untrained(), card)
+    words = ("--tsv", str(files / "table.tsv.xz"), "--held-out", "5", "--oversample", "2", "--card", str(card))
+    return output, run(files, output, *words), zoo.info(card)["metrics"]
 
 
 def test_manifest(trained, files):
-    output, manifest = trained
+    output, manifest, card = trained
     history = manifest["training"]["history"]
     assert [record["epoch"] for record in history][: len(history)] == [1, 2][: len(history)]
     assert all(0 <= record["bleu"] <= 100 for record in history)
@@ -61,6 +65,8 @@ def test_manifest(trained, files):
     assert data["name"] == "train.en and table.tsv.xz" and len(data["sha256"]) == 64
     assert [one["pairs"] for one in data["parts"]] == [120, 140] and data["pairs"] == 260
     assert len(manifest["metrics"]) == 4
+    assert [metric["figures"] for metric in card] == [manifest["metrics"][i]["figures"] for i in (0, 2)]
+    assert all(metric["data"].endswith("attention=additive") for metric in card)
     assert (output / "loss.png").exists() and (output / "log.csv").exists()
     options, _ = translation.arguments(shlex.split(manifest["training"]["command"])[2:])
     assert (options.units, options.oversample, options.tsv.name) == (16, 2, "table.tsv.xz")
@@ -69,7 +75,7 @@ def test_manifest(trained, files):
 def test_the_metrics_come_back_from_the_checkpoint(trained, files):
     from zoo.translation_scores import evaluate_translations
 
-    output, manifest = trained
+    output, manifest, _ = trained
     model = zoo.load(output)
     test = pairs(files / "test_2016_flickr.en", files / "test_2016_flickr.de")
     held_out = pairs(output / "tiny-held-out.tsv")
@@ -111,22 +117,14 @@ def test_interrupted_it_goes_on(trained, files, tmp_path, monkeypatch):
         np.testing.assert_array_equal(np.asarray(weight), np.asarray(found[name]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "words",
-    [
-        ["--attention", "none", "--recurrent", "gru"],
-        pytest.param(["--shared", "--attend", "after", "--layers", "2"], marks=pytest.mark.slow),
-    ],
+    "words", [["--attention", "none", "--recurrent", "gru"], ["--shared", "--attend", "after", "--layers", "2"]]
 )
-def test_other_architectures_and_another_card(trained, files, tmp_path, words):
-    card = tmp_path / "card"
-    zoo.checkpoint.copy(trained[0] / "best", card)
-    run(files, tmp_path / "other", *words, "--card", str(card), "--precision", "mixed_bfloat16", "--epochs", "1")
+def test_other_architectures(files, tmp_path, words):
+    run(files, tmp_path / "other", *words, "--precision", "mixed_bfloat16", "--epochs", "1")
     config = zoo.load(tmp_path / "other").config
     assert (config.attention == "none") == ("none" in words) and config.shared_embedding == ("--shared" in words)
-    metric = zoo.info(card)["metrics"][-1]
-    assert metric["data"].endswith(f"attention={config.attention}")
-    assert words[0] in metric["command"]
 
 
 def test_multi30k_by_tensorflow_datasets(files, tmp_path, monkeypatch):
