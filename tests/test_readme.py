@@ -51,13 +51,14 @@ def run(folder, command):
 
 
 def commands(*headings):
-    """What the README prints under these headings, but `make`, and what it says when it is run."""
+    """Those that the README prints under these headings, but `make`."""
     sections = re.split(r"^## ", README, flags=re.MULTILINE)[1:]
     code = [found for section in sections if section.startswith(headings) for found in blocks("bash", section)]
     return [line for block in code for line in block.splitlines() if not line.startswith("make ")]
 
 
 def outputs(folder, *headings):
+    """What each of them, but its options, says."""
     return {command.split(" --")[0]: run(folder, command) for command in commands(*headings)}
 
 
