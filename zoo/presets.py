@@ -19,7 +19,7 @@ PRESETS = {
     },
     "mlstm-sentiment": {
         "task": "text-classification",
-        "manifest_sha256": "e6a57f37803ccd6ddd6c5ffb83bad267c924b2f49090a40d1dfef576d50fec0e",
+        "manifest_sha256": "b93cd9769ad0e7afdad99247f28db65381ee2b64074b3b0af841ec61e1ce5318",
     },
     "mlstm-shakespeare": {
         "task": "language-model",
