@@ -2,7 +2,6 @@
 
 import itertools
 
-import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -114,7 +113,6 @@ def test_a_source_does_not_depend_on_its_neighbour(decoder):
     assert alone[1][0].tokens.tolist() == []
 
 
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="one backend tells")
 def test_it_is_deterministic(decoder):
     first, second = (search(decoder, 3, 0.6, 0.2, n_best=3) for _ in range(2))
     for one, other in zip(first, second):
