@@ -3,7 +3,7 @@
 import codecs
 import json
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 
@@ -49,7 +49,7 @@ class SubwordTokenizer:
         from tokenizers import trainers
 
         trainer = trainers.BpeTrainer(
-            vocab_size=vocabulary_size, initial_alphabet=_alphabet(), show_progress=False, special_tokens=[]
+            vocab_size=vocabulary_size, initial_alphabet=list(_alphabet()), show_progress=False, special_tokens=[]
         )
         engine = cls((), lowercase, preparation)._engine
         prepare = PREPARATIONS[preparation]
@@ -116,6 +116,7 @@ class SubwordTokenizer:
         }
 
 
+@cache
 def _characters():
     """The printable character by which each byte is written (GPT-2's `bytes_to_unicode`)."""
     printable = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAC + 1), *range(0xAE, 0xFF + 1)]
@@ -123,5 +124,6 @@ def _characters():
     return {**{byte: chr(byte) for byte in printable}, **{byte: chr(256 + i) for i, byte in enumerate(others)}}
 
 
+@cache
 def _alphabet():
-    return sorted(_characters().values())
+    return tuple(sorted(_characters().values()))
