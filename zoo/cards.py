@@ -1,5 +1,17 @@
 """Model cards, generated from configuration and manifest: nobody types a figure."""
 
+from zoo.card_metadata import head
+
+MOST_EPOCHS = 20  # of a curve in a card
+LIMITS = {
+    "language-model": "It writes what its training text makes likely, not what is true or fit to be said, and has learnt "
+    "the prejudices of that text. It knows no other language and no later time.",
+    "text-classification": "It knows its labels only, and gives one of them to any text, whatever that is about. It has "
+    "learnt the prejudices of the texts and of those who labelled them. Do not let it decide about people.",
+    "translation": "It was trained on sentences, one at a time, and on no others than those named below: expect errors "
+    "with other topics, names, numbers and long sentences, and with gender, which it guesses as its data does.",
+}
+
 
 def card(name, config, manifest, size):
     """The card of one checkpoint.
@@ -13,17 +25,20 @@ def card(name, config, manifest, size):
     Returns:
         Markdown.
     """
-    training, metrics = manifest.get("training", {}), manifest.get("metrics", [])
-    parts = [f"# {name}", manifest.get("description", ""), _usage(name, config["task"])]
+    training, metrics, about = (manifest.get(key, {}) for key in ("training", "metrics", "about"))
+    parts = [head(name, config, manifest), f"# {name}", manifest.get("description", ""), _usage(name, config["task"])]
     if metrics:
         parts += ["## Figures", *map(_metric, metrics)]
     model = "\n".join(f"| {key} | {value} |" for key, value in config["model"].items())
     parts += [
         "## Model",
         f"Weights stored as {config['weights']}, {size / 2**20:.1f} MiB.\n\n| | |\n| --- | --- |\n{model}",
+        "## Limits",
+        f"{LIMITS[config['task']]} {about.get('limits', '')}".strip(),
     ]
-    if training:
-        parts += ["## Training", _training(training)]
+    if training or about.get("terms") or manifest.get("base_model"):
+        base = f"Fine-tuned from {manifest['base_model']}." if "base_model" in manifest else ""
+        parts += ["## Training", base, about.get("terms", ""), _training(training), _curve(training.get("history", []))]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -33,7 +48,8 @@ def _usage(name, task):
         "text-classification": 'print(model.classify("I want my two hours back."))',
         "translation": 'print(model.translate("A man rides a red bicycle."))',
     }[task]
-    return f'```python\nimport zoo\n\nmodel = zoo.load("{name}")\n{line}\n```'
+    install = "With `pip install recurrent-zoo`:\n\n"
+    return f'{install}```python\nimport zoo\n\nmodel = zoo.load("{name}")\n{line}\n```'
 
 
 def _metric(metric):
@@ -46,6 +62,17 @@ def _training(training):
     rows = {key: value for key, value in training.items() if key not in ("command", "history")}
     table = "\n".join(f"| {key.replace('_', ' ')} | {_figure(value)} |" for key, value in rows.items())
     return "\n\n".join([*lines, f"| | |\n| --- | --- |\n{table}"])
+
+
+def _curve(history):
+    """The history as a table, with about as many rows as fit on a screen."""
+    columns = [key for key in ("epoch", "loss", "validation", "bleu", "accuracy") if history and key in history[-1]]
+    if "loss" not in columns:
+        return ""
+    step = -(-len(history) // MOST_EPOCHS)
+    rows = [history[i] for i in range(len(history)) if (i + 1) % step == 0 or i == len(history) - 1]
+    lines = [f"| {' | '.join(columns)} |", "| --- " * len(columns) + "|"]
+    return "\n".join([*lines, *(f"| {' | '.join(_figure(row.get(key, '')) for key in columns)} |" for row in rows)])
 
 
 def _figure(value):

@@ -127,6 +127,28 @@ def describe(folder, name=None, manifest_sha256=None):
     }
 
 
+def sealed(name, contents, config, manifest):
+    """All files of a checkpoint, with its card and, last, the manifest with their hashes.
+
+    Args:
+        name: for the card.
+        contents: dict with the bytes of the other files.
+        config: what `config.json` says.
+        manifest: dict; what it says of files is made anew.
+
+    Returns:
+        Dict from the names of the files to bytes.
+    """
+    manifest = _own_manifest(manifest)
+    text = card(name, config, manifest, len(contents["model.safetensors"]))
+    contents = {**contents, "README.md": text.encode("utf-8", "replace")}
+    contents = {file: contents[file] for file in FILES}
+    manifest["files"] = {
+        file: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()} for file, data in contents.items()
+    }
+    return {**contents, "manifest.json": strict_json.to_bytes(manifest)}
+
+
 def _write(folder, contents, config, manifest):
     """Writes a checkpoint beside its place, then puts it there."""
     try:
@@ -135,20 +157,13 @@ def _write(folder, contents, config, manifest):
         raise ValueError(f"`folder` is not a path: {error}. Received: folder={folder!r:.200}") from None
     if folder.exists() and not _replaceable(folder):
         raise FileExistsError(f"{folder} exists and is not a checkpoint. Choose another folder, or remove it.")
-    manifest = _own_manifest(manifest)
-    name = folder.parent.name if folder.name == BEST else folder.name
-    text = card(name, config, manifest, len(contents["model.safetensors"]))
-    contents = {**contents, "README.md": text.encode("utf-8", "replace")}
-    manifest["files"] = {
-        name: {"size": len(contents[name]), "sha256": hashlib.sha256(contents[name]).hexdigest()} for name in FILES
-    }
+    contents = sealed(folder.parent.name if folder.name == BEST else folder.name, contents, config, manifest)
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary, previous = _temporary(folder), _previous(folder)
     try:
         temporary.mkdir()
-        for name in FILES:
-            atomic_write(temporary / name, contents[name])
-        atomic_write(temporary / "manifest.json", strict_json.to_bytes(manifest))
+        for name, data in contents.items():
+            atomic_write(temporary / name, data)
         verify(temporary)
         if folder.exists():
             temporary.chmod(folder.stat().st_mode)

@@ -8,13 +8,15 @@ class ZooError(Exception):
 
 
 class UnknownModel(ZooError):
-    """No model of this name; lists the close ones."""
+    """No model of this name, here or on the hub; lists the close ones."""
 
-    def __init__(self, name, known):
-        super().__init__(name, known)
-        self.name, self.known = name, known
+    def __init__(self, name, known=(), advice=None):
+        super().__init__(name, known, advice)
+        self.name, self.known, self.advice = name, known, advice
 
     def __str__(self):
+        if self.advice is not None:
+            return f"There is no {self.name:.200}. {self.advice}"
         close = difflib.get_close_matches(self.name[:100], self.known, n=3, cutoff=0.4)
         hint = f"Did you mean {' or '.join(close)}?" if close else f"Known: {', '.join(self.known) or 'none'}."
         return f"There is no model named {self.name!r:.200}, nor a folder. {hint} `zoo list` shows all."
@@ -50,7 +52,7 @@ class UnsafeCheckpoint(ZooError):
 
 
 class HubUnavailable(ZooError):
-    """The hub cannot be reached."""
+    """The hub cannot be reached, or does not do what it is asked for; says what can be done without it."""
 
 
 class TrainingDiverged(ZooError):

@@ -1,29 +1,34 @@
-"""From a name to a model: local folder, then the checkpoints that come with the package."""
+"""From a name to a model: a local folder, the checkpoints that come with the package, the cache, the hub."""
 
 import fnmatch
 import os
 from pathlib import Path
 
-from zoo import checkpoint
-from zoo.errors import UnknownModel
+from zoo import checkpoint, hub
+from zoo.errors import HubUnavailable, UnknownModel
 from zoo.presets import PRESETS
 
 # Inside the installed package; in a clone of the repository, beside it.
 BUNDLED = (Path(__file__).parent / "checkpoints", Path(__file__).parent.parent / "checkpoints")
 
 
-def load(name):
+def load(name, revision=None, *, local_files_only=False, cache_dir=None):
     """Loads a model.
 
     Args:
-        name: name of a shipped model, see `list_models`; or path of a folder that `zoo.save` or a recipe wrote. A
-            folder goes before a name.
+        name: name of a shipped model, see `list_models`; path of a folder that `zoo.save` or a recipe wrote; or a model
+            on the hub, `"alice/shakespeare-mlstm"`, `"alice/shakespeare-mlstm@v1.0"` or `"hf://alice/..."`. A folder
+            goes before a shipped name, and both before the hub.
+        revision: branch, tag or commit on the hub, in place of `@`; None for `main`.
+        local_files_only: whether to do without the network: what the hub has must be in the cache.
+        cache_dir: folder for what comes from the hub; None for that of `huggingface_hub`.
 
     Returns:
         A `keras.Model` with its tokenizer, such as a `zoo.models.LanguageModel`.
 
     Raises:
-        UnknownModel: there is neither; the message lists close names.
+        UnknownModel: there is none; the message lists close names.
+        HubUnavailable: the hub does not answer, and the model is not in the cache.
         CorruptCheckpoint, UnsafeCheckpoint, IncompatibleCheckpoint: see `zoo.errors`.
 
     Example:
@@ -32,17 +37,43 @@ def load(name):
     >>> len(model.generate("ROMEO:", length=80, temperature=0.8, seed=1))
     80
     """
-    folder, manifest_sha256 = find(name)
+    folder, manifest_sha256 = find(name, revision, local_files_only=local_files_only, cache_dir=cache_dir)
     return checkpoint.load(folder, manifest_sha256)
 
 
-def find(name):
-    """The folder of a model, and what its manifest must hash to if it is a shipped one."""
+def find(name, revision=None, *, local_files_only=False, cache_dir=None, files=checkpoint.FILES):
+    """The folder of a model, and what its manifest must hash to if it is a shipped one.
+
+    Args:
+        name, revision, local_files_only, cache_dir: as in `load`.
+        files: those that are needed, if they have to be downloaded.
+    """
     if not isinstance(name, (str, os.PathLike)):
         raise TypeError(f"`name` must be a str or a path. Received: {name!r:.100}")
     if not os.fspath(name):
-        raise ValueError("`name` is empty. Give the name of a model (`zoo list`) or a folder.")
-    name = str(Path(name))
+        raise ValueError("`name` is empty. Give the name of a model (`zoo list`), a folder, or owner/name on the hub.")
+    where = {"cache_dir": cache_dir, "local_files_only": local_files_only, "files": files}
+    on_hub = hub.parse(name, revision) if isinstance(name, str) else None
+    if not (isinstance(name, str) and name.startswith(hub.SCHEME)):
+        found = _local(str(Path(name)))
+        if found is not None and revision is None:
+            return found
+        if found is None and str(name) in PRESETS and "repo" in PRESETS[name]:
+            preset = PRESETS[name]
+            pinned = hub.HubName(preset["repo"], preset["revision"])
+            return hub.fetch(pinned, preset["manifest_sha256"], **where), preset["manifest_sha256"]
+        if on_hub is None and revision is not None:
+            raise ValueError(f"`revision` is for models on the hub, owner/name. Received: name={str(name)!r:.100}")
+    if on_hub is None:
+        raise UnknownModel(str(name), sorted(PRESETS))
+    try:
+        return hub.fetch(on_hub, **where), None
+    except HubUnavailable as error:
+        raise HubUnavailable(f"{error} There is no folder {str(name)!r:.100} here, either.") from None
+
+
+def _local(name):
+    """As `find`, without the hub, or None."""
     try:
         folder = Path(name).expanduser()
         if checkpoint.resolve(folder).is_dir():
@@ -53,7 +84,7 @@ def find(name):
         for bundled in BUNDLED:
             if (bundled / name).is_dir():
                 return bundled / name, PRESETS[name]["manifest_sha256"]
-    raise UnknownModel(name, sorted(PRESETS))
+    return None
 
 
 def fingerprint(name):
@@ -82,11 +113,11 @@ def list_models(pattern="*", task=None):
     return [name for name in names if task is None or PRESETS[name]["task"] == task]
 
 
-def info(name):
-    """What is known about a model, without loading its weights.
+def info(name, revision=None, *, local_files_only=False, cache_dir=None):
+    """What is known about a model, without loading its weights, nor downloading them.
 
     Args:
-        name: as in `load`.
+        name, revision, local_files_only, cache_dir: as in `load`.
 
     Returns:
         Dict with `name`, `folder`, `task`, `model` (the architecture), `parameters`, `bytes` of the weights, and
@@ -97,5 +128,6 @@ def info(name):
     >>> zoo.info("mlstm-shakespeare")["model"]["recurrent"]
     'mlstm'
     """
-    folder, manifest_sha256 = find(name)
+    where = {"local_files_only": local_files_only, "cache_dir": cache_dir, "files": ("config.json",)}
+    folder, manifest_sha256 = find(name, revision, **where)
     return checkpoint.describe(checkpoint.resolve(folder), os.fspath(name), manifest_sha256)

@@ -7,6 +7,8 @@ import numpy as np
 from zoo.padding import padded_length
 from zoo.translation import SHORTEST
 
+FINE = 24  # tokens, up to which every even length has a shape of its own
+
 
 class Parallel(NamedTuple):
     """Encoded pairs.
@@ -46,7 +48,7 @@ class PairBuckets:
 
     >>> pair = Parallel([np.arange(5), np.arange(20)], [np.arange(4), np.arange(21)])
     >>> sorted(batch[0].shape for batch in PairBuckets(pair, tokens=60)(epoch=0))
-    [(2, 24), (7, 8)]
+    [(3, 20), (7, 8)]
     """
 
     unit = "target tokens"
@@ -54,7 +56,7 @@ class PairBuckets:
     def __init__(self, pairs, tokens=4096, seed=0):
         self.pairs, self.seed = pairs, seed
         longest = [max(len(source), len(target) - 1) for source, target in zip(*pairs)]
-        self.times = np.array([padded_length(n, fine=True, shortest=SHORTEST) for n in longest])
+        self.times = np.array([_time(n) for n in longest])
         self.rows = {int(time): max(1, tokens // int(time)) for time in np.unique(self.times)}
         self.count = sum(-(-int((self.times == time).sum()) // rows) for time, rows in self.rows.items())
         self.size = sum(len(target) - 1 for target in pairs.target) / self.count
@@ -68,6 +70,13 @@ class PairBuckets:
             of_time = random.permutation(np.flatnonzero(self.times == time))
             batches += [(time, rows, of_time[i : i + rows]) for i in range(0, len(of_time), rows)]
         return _Batches(self.pairs, [batches[i] for i in random.permutation(len(batches))])
+
+
+def _time(longest):
+    """Timesteps for so many tokens: hardly more where most sentences are, beyond that one of few lengths."""
+    if longest <= FINE:
+        return max(SHORTEST, longest + longest % 2)
+    return padded_length(longest, fine=True, shortest=SHORTEST)
 
 
 class _Batches:

@@ -44,12 +44,6 @@ def verify(folder, manifest_sha256=None):
     manifest = read_manifest(folder, manifest_sha256)
     config, architecture = read_config(folder, manifest)
     shapes, dtype = architecture.weight_shapes(), config["weights"]
-    size, sizes = manifest["files"]["model.safetensors"]["size"], stored_weights.sizes(shapes, dtype)
-    if size not in sizes:
-        raise IncompatibleCheckpoint(
-            f"{folder / 'model.safetensors'} has {size:,} bytes; the weights that config.json describes have "
-            f"{sizes.start:,}. The two files come from different models; get both again from one source."
-        )
     contents = {name: _verified_bytes(folder, name, manifest) for name in FILES}
     tokenizer = _tokenizer(folder, contents["tokenizer.json"])
     if tokenizer.vocabulary_size != architecture.vocabulary_size:
@@ -76,13 +70,26 @@ def read_manifest(folder, sha256=None):
 
 
 def read_config(folder, manifest):
-    """The verified configuration of a checkpoint, and the dataclass of its architecture."""
+    """The verified configuration of a checkpoint, whose weights have the size it implies, and its dataclass."""
     path = folder / "config.json"
     config = _parse(path, _verified_bytes(folder, "config.json", manifest), _config_schema)
     try:
-        return config, MODELS[config["task"]].config_class(**config["model"])
+        architecture = MODELS[config["task"]].config_class(**config["model"])
     except ValueError as error:
         raise UnsafeCheckpoint(path, error) from None
+    size = manifest["files"]["model.safetensors"]["size"]
+    sizes = stored_weights.sizes(architecture.weight_shapes(), config["weights"])
+    if size not in sizes:
+        raise IncompatibleCheckpoint(
+            f"{folder / 'model.safetensors'} has {size:,} bytes; the weights that config.json describes have "
+            f"{sizes.start:,}. The two files come from different models; get both again from one source."
+        )
+    return config, architecture
+
+
+def check_file(folder, name, manifest):
+    """Raises CorruptCheckpoint unless a file of a checkpoint has the size and hash that its manifest says."""
+    _verified_bytes(folder, name, manifest)
 
 
 def _tokenizer(folder, data):
@@ -156,6 +163,7 @@ def _config_schema(record):
     }
 
 
+DATASET = r"\A[\w./-]{1,120}\Z"
 _FILE_SCHEMA = {
     "type": "object",
     "required": ["size", "sha256"],
@@ -172,8 +180,20 @@ _METRIC_SCHEMA = {
         "data": strict_json.TEXT,
         "figures": {"type": "object", "maxProperties": 100, "additionalProperties": {"type": "number"}},
         "command": strict_json.TEXT,
+        "dataset": {"type": "string", "pattern": DATASET},  # on the hub
     },
     "additionalProperties": False,
+}
+_ABOUT_SCHEMA = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "license": {"type": "string", "pattern": r"\A[a-z0-9.-]{1,60}\Z"},
+        "language": {"type": "array", "maxItems": 20, "items": {"type": "string", "pattern": r"\A[a-z-]{2,12}\Z"}},
+        "datasets": {"type": "array", "maxItems": 20, "items": {"type": "string", "pattern": DATASET}},
+        "terms": strict_json.TEXT,
+        "limits": strict_json.TEXT,
+    },
 }
 MANIFEST_SCHEMA = {
     "type": "object",
@@ -188,6 +208,8 @@ MANIFEST_SCHEMA = {
             "properties": dict.fromkeys(FILES, _FILE_SCHEMA),
         },
         "description": strict_json.TEXT,
+        "about": _ABOUT_SCHEMA,  # for the card: licence, terms of the data, limits
+        "base_model": strict_json.TEXT,  # what it was fine-tuned from
         "training": {
             "type": "object",
             "properties": {"command": strict_json.TEXT},
