@@ -3,6 +3,7 @@
 from zoo import checkpoint, errors, layers, models, samplers, streams, tokenizers, training
 from zoo.checkpoint import save
 from zoo.finetuning import finetune
+from zoo.hub import publish
 from zoo.loading import info, list_models, load
 from zoo.translator_training import finetune_translator
 
@@ -18,6 +19,7 @@ __all__ = [
     "list_models",
     "load",
     "models",
+    "publish",
     "samplers",
     "save",
     "streams",

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from zoo import checkpoint, verification
 from zoo.card_metadata import eval_results
-from zoo.errors import UnsafeCheckpoint
+from zoo.errors import HubUnavailable, UnsafeCheckpoint
 from zoo.hub.client import DEADLINE, Watch, call
 from zoo.hub.names import COMMIT, parse
 
@@ -92,7 +92,10 @@ def send(files, repo, *, revision="main", private=True, create_pr=False):
         watch=Watch(DEADLINE + sum(map(len, files.values())) / SLOWEST),
     )
     if not COMMIT.fullmatch(done.oid or ""):
-        raise ValueError(f"The hub gave no commit for {repo}.")
+        raise HubUnavailable(f"{what}: the hub gave no commit. See on its page whether the files are there.")
+    there = {file.rfilename for file in call(what, api.model_info, repo, revision=done.oid).siblings}
+    if missing := sorted(files.keys() - there):
+        raise HubUnavailable(f"{what}: the hub left out {', '.join(missing)}. Does the repository have a .gitignore?")
     return Published(repo, done.oid, done.pr_url or done.commit_url)
 
 
