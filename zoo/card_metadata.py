@@ -50,6 +50,28 @@ def eval_results(manifest):
     return yaml_dump(eval_result_entries_to_yaml(entries)) if entries else None
 
 
+def figures(text):
+    """The figures at the head of a card, as the hub reads it: a list of numbers.
+
+    Raises:
+        ValueError: there is no such head, or it is not what the hub takes.
+    """
+    from huggingface_hub import RepoCard
+
+    try:
+        data = RepoCard(text, ignore_metadata_errors=False).data
+    except Exception as error:  # of the YAML parser, which has many
+        raise ValueError(f"{type(error).__name__}: {error!s:.200}") from None
+    if data.get("library_name") != "keras":
+        raise ValueError("it does not say `library_name: keras`")
+    return [
+        result["value"]
+        for model in data.to_dict().get("model-index", [])
+        for group in model["results"]
+        for result in group["metrics"]
+    ]
+
+
 def _results(task, metrics):
     from huggingface_hub import EvalResult
 

@@ -4,10 +4,10 @@ from zoo.card_metadata import head
 
 MOST_EPOCHS = 20  # of a curve in a card
 LIMITS = {
-    "language-model": "It writes what its training text makes likely, not what is true or fit to be said, and has learnt "
-    "the prejudices of that text. It knows no other language and no later time.",
-    "text-classification": "It knows its labels only, and gives one of them to any text, whatever that is about. It has "
-    "learnt the prejudices of the texts and of those who labelled them. Do not let it decide about people.",
+    "language-model": "It writes what its training text makes likely, not what is true or fit to be said, and has "
+    "learnt the prejudices of that text. It knows no other language and no later time.",
+    "text-classification": "It knows its labels only, and gives one of them to any text, whatever that is about. It "
+    "has learnt the prejudices of the texts and of those who labelled them. Do not let it decide about people.",
     "translation": "It was trained on sentences, one at a time, and on no others than those named below: expect errors "
     "with other topics, names, numbers and long sentences, and with gender, which it guesses as its data does.",
 }

@@ -4,7 +4,21 @@ import argparse
 import sys
 
 import zoo
-from zoo.commands import classify, convert, evaluate, finetune, generate, info, list_models, trace, translate
+from zoo.commands import (
+    cache,
+    classify,
+    convert,
+    download,
+    evaluate,
+    finetune,
+    generate,
+    info,
+    list_models,
+    publish,
+    trace,
+    translate,
+    verify,
+)
 
 COMMANDS = {
     "list": list_models,
@@ -16,16 +30,19 @@ COMMANDS = {
     "finetune": finetune,
     "convert": convert,
     "evaluate": evaluate,
+    "verify": verify,
+    "publish": publish,
+    "download": download,
+    "cache": cache,
 }
 
 
 def main(argv=None):
     """Runs `zoo` with these arguments and returns its exit status: 0, 2 for an error, 130 when interrupted."""
-    parser = _parser()
-    options, rest = parser.parse_known_args(argv)
+    options, rest = parser().parse_known_args(argv)
     command = COMMANDS[options.command]
     if rest and (command not in (classify, translate) or any(word.startswith("-") for word in rest)):
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        parser().error(f"unrecognized arguments: {' '.join(rest)}")
     if rest:
         options.text += rest  # texts after an option, which argparse takes for nobody's
     try:
@@ -43,14 +60,15 @@ def main(argv=None):
     return 0
 
 
-def _parser():
-    parser = argparse.ArgumentParser(prog="zoo", description="Recurrent networks that load in one line.")
-    parser.add_argument("--version", action="version", version=f"zoo {zoo.__version__}")
-    commands = parser.add_subparsers(required=True, dest="command", metavar="COMMAND")
+def parser():
+    """The `argparse.ArgumentParser` of all commands."""
+    found = argparse.ArgumentParser(prog="zoo", description="Recurrent networks that load in one line.")
+    found.add_argument("--version", action="version", version=f"zoo {zoo.__version__}")
+    commands = found.add_subparsers(required=True, dest="command", metavar="COMMAND")
     for name, command in COMMANDS.items():
         sub = commands.add_parser(name, help=command.SUMMARY, description=command.SUMMARY)
         command.arguments(sub.add_argument)
-    return parser
+    return found
 
 
 if __name__ == "__main__":

@@ -155,6 +155,7 @@ def finetune(
         }
         manifest = {
             "description": f"A classifier of texts into {_listed(known.names)}, {origin}.",
+            **(loading.origin(base) if pretrained else {}),
             "training": {**about, "minutes": history[-1]["minutes"], "history": history},
             "metrics": [metric],
         }

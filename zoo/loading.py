@@ -6,6 +6,7 @@ from pathlib import Path
 
 from zoo import checkpoint, hub
 from zoo.errors import HubUnavailable, UnknownModel
+from zoo.hub.names import COMMIT
 from zoo.presets import PRESETS
 
 # Inside the installed package; in a clone of the repository, beside it.
@@ -70,6 +71,8 @@ def find(name, revision=None, *, local_files_only=False, cache_dir=None, files=c
         return hub.fetch(on_hub, **where), None
     except HubUnavailable as error:
         raise HubUnavailable(f"{error} There is no folder {str(name)!r:.100} here, either.") from None
+    except UnknownModel as error:
+        raise UnknownModel(error.name, advice=f"{error.advice} There is no such folder here, either.") from None
 
 
 def _local(name):
@@ -85,6 +88,17 @@ def _local(name):
             if (bundled / name).is_dir():
                 return bundled / name, PRESETS[name]["manifest_sha256"]
     return None
+
+
+def origin(name):
+    """What the manifest of a model says that is fine-tuned from this one: its name, if others can load it, too."""
+    folder, manifest_sha256 = find(name)
+    if manifest_sha256 is not None:
+        return {"base_model": str(name)}
+    on_hub = hub.parse(name) if isinstance(name, str) else None
+    if on_hub is None or not COMMIT.fullmatch(folder.name):
+        return {}
+    return {"base_model": str(hub.HubName(on_hub.repo, folder.name))}
 
 
 def fingerprint(name):

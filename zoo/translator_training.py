@@ -193,6 +193,7 @@ def finetune_translator(
         }
         manifest = {
             "description": f"A translator, fine-tuned from {about['base']}.",
+            **loading.origin(base),
             "training": {**about, "minutes": history[-1]["minutes"], "history": history},
             "metrics": [metric],
         }

@@ -45,7 +45,7 @@ def verify(folder, manifest_sha256=None):
     config, architecture = read_config(folder, manifest)
     shapes, dtype = architecture.weight_shapes(), config["weights"]
     contents = {name: _verified_bytes(folder, name, manifest) for name in FILES}
-    tokenizer = _tokenizer(folder, contents["tokenizer.json"])
+    tokenizer = read_tokenizer(folder, manifest)
     if tokenizer.vocabulary_size != architecture.vocabulary_size:
         problem = f"it has {tokenizer.vocabulary_size} tokens, the model {architecture.vocabulary_size}"
         raise UnsafeCheckpoint(folder / "tokenizer.json", problem)
@@ -92,9 +92,10 @@ def check_file(folder, name, manifest):
     _verified_bytes(folder, name, manifest)
 
 
-def _tokenizer(folder, data):
+def read_tokenizer(folder, manifest):
+    """The verified tokenizer of a checkpoint."""
     path = folder / "tokenizer.json"
-    record = _parse(path, data, tokenizers.schema)
+    record = _parse(path, _verified_bytes(folder, path.name, manifest), tokenizers.schema)
     try:
         tokenizer = tokenizers.from_json(record)
     except (KeyError, ValueError) as error:

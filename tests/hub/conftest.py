@@ -1,7 +1,10 @@
-"""Gives the tests a hub of their own: the client's addresses and folders point to it, nothing else of it is changed."""
+"""Gives the tests a hub of their own: the client's addresses and folders point to it, and it waits less."""
 
 import sys
+import threading
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,8 +20,8 @@ TEXT = "hello wide world\n"
 @pytest.fixture
 def hub(monkeypatch, tmp_path):
     """A `loopback.LoopbackHub`, of which the client has a token that may write."""
-    from huggingface_hub import constants
-    from huggingface_hub.utils import close_session
+    from huggingface_hub import constants, file_download
+    from huggingface_hub.utils import _http, close_session
 
     found = loopback.LoopbackHub()
     monkeypatch.setattr(constants, "ENDPOINT", found.url)
@@ -28,7 +31,12 @@ def hub(monkeypatch, tmp_path):
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
     monkeypatch.setenv("HF_TOKEN", loopback.WRITER)
+    for module in (_http, file_download):  # which wait for seconds before they try again
+        monkeypatch.setattr(module, "time", SimpleNamespace(sleep=lambda seconds: time.sleep(min(seconds, 0.01))))
     yield found
+    for thread in threading.enumerate():
+        if thread.name.startswith("zoo: "):  # given up, but not over
+            thread.join(10)
     found.close()
     close_session()
 

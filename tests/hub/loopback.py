@@ -1,7 +1,7 @@
 """A hub on this machine, for the real client: repositories, commits, LFS on a second host, and faults on demand.
 
-What it answers follows the requests that `huggingface_hub` 2.4 makes. It cannot show Xet, the hub's newer way of storing
-large files, whose other side is not public: the tests switch Xet off by the client's own setting.
+What it answers follows the requests that `huggingface_hub` 2.4 makes. It cannot show Xet, the hub's newer way of
+storing large files, whose other side is not public: the tests switch Xet off by the client's own setting.
 """
 
 import base64
@@ -60,6 +60,13 @@ class Fault:
     times: int | None = None
 
 
+class Server(ThreadingHTTPServer):
+    daemon_threads, block_on_close = True, False
+
+    def handle_error(self, *_):
+        """Clients that hang up are what is tested here."""
+
+
 class LoopbackHub:
     """Two servers: the hub, and the host its large files lie on.
 
@@ -73,10 +80,8 @@ class LoopbackHub:
     def __init__(self):
         self.repos, self.lfs, self.requests, self.faults = {}, {}, [], []
         self.lock, self.stop_at = threading.RLock(), None
-        self.servers = [ThreadingHTTPServer(("127.0.0.1", 0), _handler(self, host)) for host in ("hub", "cdn")]
+        self.servers = [Server(("127.0.0.1", 0), _handler(self, host)) for host in ("hub", "cdn")]
         for server in self.servers:
-            server.daemon_threads = True
-            server.block_on_close = False
             threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         self.url, self.cdn = (f"http://127.0.0.1:{server.server_port}" for server in self.servers)
 
@@ -137,7 +142,8 @@ def _handler(hub, host):
                 hub.requests.append((host, line, self.headers.get("Authorization") is not None))
                 stopped = hub.stop_at is not None and len(hub.requests) > hub.stop_at
             fault = Fault("", "reset") if stopped else hub.fault_at(line)
-            status, headers, data = (_cdn if host == "cdn" else _answer)(hub, self, body) if not stopped else (0, {}, b"")
+            answer = _cdn if host == "cdn" else _answer
+            status, headers, data = (0, {}, b"") if stopped else answer(hub, self, body)
             self._reply(fault, status, dict(headers), data)
 
         do_GET = do_HEAD = do_POST = do_PUT = _serve
@@ -164,7 +170,7 @@ def _handler(hub, host):
                     status, extra = value if isinstance(value, tuple) else (value, {})
                     headers, data = {**extra}, b'{"error": "no"}'
                 elif kind == "html":
-                    status, headers, data = 200, {"Content-Type": "text/html"}, b"<html>Please sign in to the Wi-Fi</html>"
+                    status, headers, data = 200, {"Content-Type": "text/html"}, b"<html>Sign in to this Wi-Fi</html>"
                 elif kind == "garbage":
                     data = b"\x00\xff not JSON"
                 elif kind == "redirect":

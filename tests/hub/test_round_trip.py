@@ -2,10 +2,8 @@
 
 import keras
 import numpy as np
-import pytest
 
 import zoo
-from zoo import hub as zoo_hub
 
 
 def same(one, other):

@@ -33,6 +33,17 @@ def arguments(add):
 
 
 def run(options):
+    start = time.monotonic()
+    found = {**figures(options), "seconds": round(time.monotonic() - start, 2)}
+    if options.json:
+        print(json.dumps(found))
+        return
+    for key, value in found.items():
+        print(f"{key:20} {value:.4f}" if isinstance(value, float) else f"{key:20} {value}")
+
+
+def figures(options):
+    """What the model of these options does on their data, a dict."""
     kinds = [  # what tells the task, how it is measured, and the options that it has
         (bool(options.text), _language_model, ("last",)),
         (bool(options.data), _classifier, (*COLUMNS, "bad_rows")),
@@ -46,15 +57,7 @@ def run(options):
         for name in names:
             if not given and hasattr(options, name):
                 raise ValueError(f"--{name.replace('_', '-')} is for models of another task.")
-    measure = next(one for given, one, _ in kinds if given)
-    start = time.monotonic()
-    figures = measure(options)
-    figures["seconds"] = round(time.monotonic() - start, 2)
-    if options.json:
-        print(json.dumps(figures))
-        return
-    for key, value in figures.items():
-        print(f"{key:20} {value:.4f}" if isinstance(value, float) else f"{key:20} {value}")
+    return next(one for given, one, _ in kinds if given)(options)
 
 
 def _translator(options):

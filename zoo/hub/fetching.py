@@ -1,5 +1,6 @@
 """From the hub to a verified folder: into the cache of `huggingface_hub`, checked before anything of it is parsed."""
 
+import contextlib
 import hashlib
 import re
 from pathlib import Path
@@ -92,7 +93,21 @@ class _Download:
                 tqdm_class=_progress(file, most, watch),
             )
 
-        return Path(call(f"{file} of {self.name}", download, watch=watch))
+        try:
+            return Path(call(f"{file} of {self.name}", download, watch=watch))
+        except HubUnavailable:
+            self._unlock()
+            raise
+
+    def _unlock(self):
+        """Removes the client's locks, which a call that was given up may hold for long; it can do without them."""
+        from huggingface_hub import constants
+        from huggingface_hub.file_download import repo_folder_name
+
+        locks = Path(self.cache_dir or constants.HF_HUB_CACHE) / ".locks"
+        for lock in (locks / repo_folder_name(repo_id=self.name.repo, repo_type="model")).glob("*.lock"):
+            with contextlib.suppress(OSError):
+                lock.unlink()
 
     def _is_cached(self, where):
         from huggingface_hub import try_to_load_from_cache

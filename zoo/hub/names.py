@@ -47,7 +47,7 @@ def parse(name, revision=None):
     found = NAME.fullmatch(name.removeprefix(SCHEME))
     if found is None:
         if name.startswith(SCHEME):
-            raise ValueError(f"A model on the hub is named {SCHEME}owner/name or {SCHEME}owner/name@revision: {name!r:.200}")
+            raise ValueError(f"A model on the hub is {SCHEME}owner/name or {SCHEME}owner/name@revision: {name!r:.200}")
         return None
     given = found["revision"]
     if given is not None and revision is not None and given != revision:

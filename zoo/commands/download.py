@@ -1,0 +1,18 @@
+"""`zoo download`."""
+
+from zoo import loading
+from zoo.commands.terminal import MODEL
+
+SUMMARY = "get models from the hub into the cache, for use without a network"
+
+
+def arguments(add):
+    add("models", nargs="+", metavar="model", help=MODEL)
+    add("--revision", help="branch, tag or commit")
+    add("--cache-dir", help="folder (default: that of huggingface_hub)")
+
+
+def run(options):
+    for name in options.models:
+        folder, _ = loading.find(name, options.revision, cache_dir=options.cache_dir)
+        print(f"{name:32} {folder}")
