@@ -245,11 +245,12 @@ def _answer(hub, request, body):
     repo = hub.repos.get(found[1]) if found else None
     if repo is None or (repo.private and not token):
         return _error(404 if token else 401, "RepoNotFound")
-    return _of_repo(hub, request, body, found[1], repo, found[2], unquote(found[3] or ""))
+    return _of_repo(hub, request, body, found[1], repo, found[2], found[3] or "")
 
 
 def _of_repo(hub, request, body, name, repo, what, rest):
     query = urlsplit(request.path).query
+    rest = rest if what == "resolve" else unquote(rest)
     if what in ("", "revision"):
         commit = repo.commit_of(rest or "main")
         if commit is None:
@@ -283,7 +284,7 @@ def _of_repo(hub, request, body, name, repo, what, rest):
     if what == "commit":
         return _commit(hub, name, repo, rest, body, "create_pr=1" in query)
     if what == "resolve":
-        return _resolve(hub, request, repo, *rest.split("/", 1))
+        return _resolve(hub, request, repo, *map(unquote, rest.split("/", 1)))
     return _error(404, "NoSuchRequest")
 
 
