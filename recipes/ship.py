@@ -12,6 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a clone works without installation
 
+from recipes import about  # noqa: E402
 from zoo import cards, checkpoint  # noqa: E402
 from zoo.atomic_files import atomic_write  # noqa: E402
 
@@ -46,7 +47,7 @@ def main(argv=None):
         name = options.name or options.run.name
         checkpoint.copy(checkpoint.resolve(options.run), ROOT / "checkpoints" / name)
     for folder in sorted(path.parent for path in (ROOT / "checkpoints").glob("*/manifest.json")):
-        checkpoint.update_manifest(folder)
+        checkpoint.update_manifest(folder, **about.entries(folder.name, checkpoint.read_manifest(folder)))
     for path, text in generated().items():
         atomic_write(path, text.encode())
 

@@ -3,34 +3,34 @@
 PRESETS = {
     "gru-shakespeare": {
         "task": "language-model",
-        "manifest_sha256": "af7d39dba8144e67750008483306fdf8cc103fd7f2624dc21a9a9e429fad743b",
+        "manifest_sha256": "d676ad206d0d7a1a56f5f76fb8036d43ea7b6fab5a8916e1f1fa9433669505e6",
     },
     "lstm-shakespeare": {
         "task": "language-model",
-        "manifest_sha256": "6f36d15053a5f0447a4fbd0e1a2719b164b0c8f921f6900f57fefae4ae84ca5b",
+        "manifest_sha256": "2321e236be01507aeb13cdc4b1b078ddca298e4fc5725d60f4ce11e0ebdd2a8b",
     },
     "mlstm-linux": {
         "task": "language-model",
-        "manifest_sha256": "2f3cb8ff39c850f2116963cdf273d39564a15afc8f10cb9089019bdb11f219c2",
+        "manifest_sha256": "c8e740e0f6fcb4250fac6562d8f3be802ed9ba345beb6a1f46b9b09be5bda093",
     },
     "mlstm-reviews": {
         "task": "language-model",
-        "manifest_sha256": "84ef3f194f646baca74ec47bbcfe02b0101f56ba1e9592a0889b03a8378d73cf",
+        "manifest_sha256": "887428bf69e2b22e3364fa129a50a122fef72b4a5eecb34a3eb84d7560bb8245",
     },
     "mlstm-sentiment": {
         "task": "text-classification",
-        "manifest_sha256": "b93cd9769ad0e7afdad99247f28db65381ee2b64074b3b0af841ec61e1ce5318",
+        "manifest_sha256": "3d53091670f56c470a515690eb20cd708d17b4f8c4c3f5acfe6e0794c26de9db",
     },
     "mlstm-shakespeare": {
         "task": "language-model",
-        "manifest_sha256": "5ef1c11c7e2da5f9dc1c8d8863599ed9a8ec1a3833da3df5e8e1140d00c81576",
+        "manifest_sha256": "8a2e0f1ddde46f05b63999e5aff78fc42df678fa3b73d8d505a5643734a64524",
     },
     "mlstm-shakespeare-large": {
         "task": "language-model",
-        "manifest_sha256": "dd3a28b13df01b4c4e25dd7f95847f8ddb0ea9131a1b9231d89928ce6968f42f",
+        "manifest_sha256": "c31f1296d374df8c7a381adaa8bfe7f324bdfd668d5dd3306c683b2c37d3228d",
     },
     "peephole-shakespeare": {
         "task": "language-model",
-        "manifest_sha256": "d10faa18cd0aa11acdd517ab717fff51e98bdfb48bbd4a43f2ec368ec834d6e5",
+        "manifest_sha256": "a5bde6a1e9f6e6f2d177a99c32b0cc601f103a4c637baede42fdf74e117865c0",
     },
 }
