@@ -2,6 +2,7 @@
 
 from zoo import checkpoint, errors, layers, models, samplers, streams, tokenizers, training
 from zoo.checkpoint import save
+from zoo.exporting import export
 from zoo.finetuning import finetune
 from zoo.hub import publish
 from zoo.loading import info, list_models, load
@@ -12,6 +13,7 @@ __version__ = "0.1.0"
 __all__ = [
     "checkpoint",
     "errors",
+    "export",
     "finetune",
     "finetune_translator",
     "info",
