@@ -19,6 +19,7 @@ import keras  # noqa: E402
 
 import zoo  # noqa: E402
 from recipes import data, messages  # noqa: E402
+from zoo import distributed  # noqa: E402
 
 UNITS = {"rnn": 1280, "lstm": 640, "peephole": 640, "gru": 736, "mlstm": 571}  # 1.9 million parameters each
 FULL_NAMES = {
@@ -29,7 +30,7 @@ FULL_NAMES = {
     "mlstm": "multiplicative LSTM",
 }
 WARMUP = 200  # steps
-NO_RESULT = ("output", "manual_dir", "checkpoint_minutes")  # options that do not change the weights
+NO_RESULT = ("output", "manual_dir", "checkpoint_minutes", "distribute")  # options that do not change the weights
 
 
 def arguments(argv=None):
@@ -62,6 +63,7 @@ def arguments(argv=None):
     add("--precision", choices=("float32", "mixed_bfloat16"), default="float32")
     add("--store", choices=("float16", "float32"), default="float16", help="type of the weights on disk")
     add("--checkpoint-minutes", type=float, default=5.0)
+    add("--distribute", choices=distributed.CHOICES, help="train on several devices, or processes of a cluster (JAX)")
     add("--smoke", action="store_true", help="a tiny model for a minute, to see that all works")
     options = parser.parse_args(argv)
     if options.smoke:
@@ -88,6 +90,7 @@ def command(options, parser):
 def main(argv=None):
     options, parser = arguments(argv)
     settings = {k: v for k, v in vars(options).items() if k not in (*NO_RESULT, "text", "smoke")}
+    distributed.start(options.distribute)
     keras.config.set_dtype_policy(options.precision)
     keras.utils.set_random_seed(options.seed)
     text, record = data.corpus(options.text, options.manual_dir)
@@ -136,6 +139,8 @@ def main(argv=None):
         checkpoint_minutes=options.checkpoint_minutes,
         report=functools.partial(print, flush=True),
     )
+    if not distributed.end():
+        return
     keras.config.set_dtype_policy("float32")  # as whoever loads it
     score = zoo.load(options.output).score(test)
     file = options.text.name if options.text else "input.txt"

@@ -6,6 +6,8 @@ Everything else in the zoo is written once, in `keras.ops`.
 import keras
 from keras import ops
 
+from zoo.distributed import placed
+
 
 def tanh(x):
     """`keras.ops.tanh`, which on JAX rounds float64 to float32."""
@@ -175,7 +177,7 @@ def _jax_step(model, optimizer, loss_function, averages, momentum):
     values[0] = jax.tree.map(jax.numpy.copy, values[0])
 
     def step(batch, carry):
-        loss, carry, values[0] = compiled_step(values[0], batch, carry)
+        loss, carry, values[0] = compiled_step(values[0], placed(batch), placed(carry))
         return loss, carry
 
     def sync():

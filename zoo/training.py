@@ -19,6 +19,7 @@ from keras import tree
 
 from zoo.atomic_files import atomic_write
 from zoo.backend import training_step
+from zoo.distributed import gathered, is_first
 from zoo.errors import CorruptCheckpoint, TrainingDiverged, ZooError
 from zoo.locks import locked
 from zoo.training_log import Clock, Progress, line, write_log
@@ -80,8 +81,10 @@ def fit(
     folder = Path(folder)
     optimizer.build(model.trainable_variables)
     averages = [keras.Variable(v, trainable=False) for v in model.trainable_variables] if average else []
-    with locked(folder / LOCK_FILE), _signals() as interrupted:
-        _clear(folder)
+    writes = is_first()
+    with locked(folder / LOCK_FILE) if writes else contextlib.nullcontext(), _signals() as interrupted:
+        if writes:
+            _clear(folder)
         state = _State(folder / STATE_FILE, model, optimizer, averages, carry, settings)
         known = state.restore()
         clock = Clock(state.seconds)
@@ -121,11 +124,12 @@ def fit(
                     raise TrainingDiverged(_diverged(state, folder, f"a validation loss of {figures['validation']}"))
                 state.history.append(progress.record(loss, figures, optimizer))
                 *before, merit = _merits(state.history, highest)
-                if merit > max(before, default=-np.inf):
+                if writes and merit > max(before, default=-np.inf):
                     save(state.history)
             state.next_epoch(carry)
             state.write(clock)
-            write_log(folder, state.history)
+            if writes:
+                write_log(folder, state.history)
             report(line(state.history[-1], epochs))
             interrupted(act=True)
     return state.history
@@ -187,7 +191,8 @@ class _State:
             raise TrainingDiverged(_diverged(self, self.path.parent, "weights that are not finite"))
         names = ("settings", "epoch", "step", "loss_sum", "seconds", "history")
         record = json.dumps({name: getattr(self, name) for name in names})
-        atomic_write(self.path, save(arrays, metadata={"training": record}))
+        if is_first():
+            atomic_write(self.path, save(arrays, metadata={"training": record}))
         clock.saved()
 
     def restore(self):
@@ -286,7 +291,7 @@ def _hardware():
 
 
 def _storable(value):
-    array = np.asarray(keras.ops.convert_to_numpy(value), order="C")
+    array = np.asarray(gathered(value.value if isinstance(value, keras.Variable) else value), order="C")
     return array.astype("float32") if array.dtype.name == "bfloat16" else array
 
 
