@@ -21,7 +21,7 @@ import zoo  # noqa: E402
 from recipes import data, label_curve, messages  # noqa: E402
 from recipes.sentiment_figures import NO_RESULT, add_metric, command, corpus_name, final_figures  # noqa: E402
 from recipes.sentiment_probe import probe  # noqa: E402
-from zoo import sampled_softmax  # noqa: E402
+from zoo import distributed, sampled_softmax  # noqa: E402
 from zoo.atomic_files import atomic_write  # noqa: E402
 from zoo.models.classifier import POOLING  # noqa: E402
 from zoo.rows import rows  # noqa: E402
@@ -62,6 +62,7 @@ def arguments(argv=None):
     add("--precision", choices=("float32", "mixed_bfloat16"), default="float32")
     add("--store", choices=("float16", "float32"), default="float16", help="type of the weights on disk")
     add("--checkpoint-minutes", type=float, default=5.0)
+    add("--distribute", choices=distributed.CHOICES, help="train on several devices, or processes of a cluster (JAX)")
     probe = stages.add_parser("probe", help="find what the states of a language model know of two labels")
     finetune = stages.add_parser("finetune", help="train the whole model into a classifier")
     curve = stages.add_parser("curve", help="what the pretraining is worth: accuracy over the number of labels")
@@ -108,6 +109,7 @@ def arguments(argv=None):
 
 
 def pretrain(options, parser):
+    distributed.start(options.distribute)
     settings = {k: v for k, v in vars(options).items() if k not in (*NO_RESULT, "data")}
     keras.config.set_dtype_policy(options.precision)
     keras.utils.set_random_seed(options.seed)
@@ -163,6 +165,8 @@ def pretrain(options, parser):
         checkpoint_minutes=options.checkpoint_minutes,
         report=functools.partial(print, flush=True),
     )
+    if not distributed.end():
+        return
     keras.config.set_dtype_policy("float32")  # as whoever loads it
     text = tokenizer.decode(test)
     atomic_write(options.output / "held-back.txt", text.encode())

@@ -8,7 +8,7 @@ from zoo import checkpoint
 from zoo.evaluation import evaluate
 from zoo.rows import rows
 
-NO_RESULT = ("output", "checkpoint_minutes", "stage", "test", "card")  # options that do not change the weights
+NO_RESULT = ("output", "checkpoint_minutes", "distribute", "stage", "test", "card")  # they do not change the weights
 
 
 def command(options, parser, tested=False):

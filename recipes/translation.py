@@ -18,12 +18,12 @@ import keras  # noqa: E402
 import zoo  # noqa: E402
 from recipes import messages, parallel_data  # noqa: E402
 from recipes.sentiment_figures import add_metric  # noqa: E402
-from zoo import translator_training  # noqa: E402
+from zoo import distributed, translator_training  # noqa: E402
 from zoo.models.encoder import RECURRENT  # noqa: E402
 from zoo.models.translator_config import ATTENTION, TranslatorConfig  # noqa: E402
 from zoo.translation_scores import evaluate_translations  # noqa: E402
 
-NO_RESULT = ("output", "checkpoint_minutes", "manual_dir", "card", "test_source", "test_target")
+NO_RESULT = ("output", "checkpoint_minutes", "distribute", "manual_dir", "card", "test_source", "test_target")
 FILES = ("source", "target", "valid_source", "valid_target", "tsv")  # of which the manifest has the content's hash
 TRAINING = "longest batch_tokens epochs patience learning_rate clip_norm label_smoothing average seed".split()
 
@@ -68,6 +68,7 @@ def arguments(argv=None):
     add("--precision", choices=("float32", "mixed_bfloat16"), default="float32")
     add("--store", choices=("float16", "float32"), default="float16", help="type of the weights on disk")
     add("--checkpoint-minutes", type=float, default=5.0)
+    add("--distribute", choices=distributed.CHOICES, help="train on several devices, or processes of a cluster (JAX)")
     add("--card", type=Path, help="checkpoint whose card shall show the figures, too")
     options = parser.parse_args(argv)
     for one, other in (("source", "target"), ("valid_source", "valid_target"), ("test_source", "test_target")):
@@ -124,6 +125,7 @@ def tokenizer_of(train, vocabulary_size, shared):
 def main(argv=None):
     options, parser = arguments(argv)
     settings = {k: v for k, v in vars(options).items() if k not in (*NO_RESULT, *FILES)}
+    distributed.start(options.distribute)
     keras.config.set_dtype_policy(options.precision)
     keras.utils.set_random_seed(options.seed)
     corpus, table = corpora(options)
@@ -156,6 +158,8 @@ def main(argv=None):
         report=functools.partial(print, flush=True),
         **{name: settings[name] for name in TRAINING},
     )
+    if not distributed.end():
+        return
     keras.config.set_dtype_policy("float32")  # as whoever loads it
     final_figures(options, parser, corpus, table, record["name"])
 
