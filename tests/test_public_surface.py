@@ -14,9 +14,11 @@ unfreeze_epochs=0.0, average=0.99, seed=1, dtype='float16', checkpoint_minutes=5
 zoo.finetune_translator(base, source, target=None, *, output, validation=0.05, bad_rows='error', reverse=False, \
 epochs=5, patience=2, learning_rate=0.0005, batch_tokens=2048, label_smoothing=0.1, average=0.99, seed=1, \
 dtype='float16', checkpoint_minutes=5.0, command=None, report=<print>)
-zoo.info(name)
+zoo.export(model, path, format='keras')
+zoo.info(name, revision=None, *, local_files_only=False, cache_dir=None)
 zoo.list_models(pattern='*', task=None)
-zoo.load(name)
+zoo.load(name, revision=None, *, local_files_only=False, cache_dir=None)
+zoo.publish(model, repo, *, revision='main', private=True, create_pr=False, about=None)
 zoo.save(model, folder, manifest=None, dtype='float32')
 zoo.models.Classifier.classify(texts, batch_size=64, progress=None)
 zoo.models.Classifier.trace(text)
@@ -51,6 +53,7 @@ def test_names():
     assert set(zoo.__all__) == {
         "checkpoint",
         "errors",
+        "export",
         "finetune",
         "finetune_translator",
         "info",
@@ -58,6 +61,7 @@ def test_names():
         "list_models",
         "load",
         "models",
+        "publish",
         "samplers",
         "save",
         "streams",
