@@ -39,17 +39,9 @@ def arguments(argv=None):
 def main(argv=None):
     options = arguments(argv)
     columns = {"text_column": options.text_column, "label_column": options.label_column}
-    words = [
-        "python",
-        "recipes/finetune.py",
-        options.base,
-        "--data",
-        options.data.name,
-        "--epochs",
-        str(options.epochs),
-    ]
-    for name, value in columns.items():
-        words += [f"--{name.replace('_', '-')}", value]
+    flags = [word for name, value in columns.items() for word in (f"--{name.replace('_', '-')}", value)]
+    words = ["python", "recipes/finetune.py", options.base, "--data", options.data.name, *flags]
+    words += ["--epochs", str(options.epochs)]
     model = zoo.finetune(
         options.base,
         options.data,
