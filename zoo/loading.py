@@ -55,16 +55,16 @@ def find(name, revision=None, *, local_files_only=False, cache_dir=None, files=c
         raise ValueError("`name` is empty. Give the name of a model (`zoo list`), a folder, or owner/name on the hub.")
     where = {"cache_dir": cache_dir, "local_files_only": local_files_only, "files": files}
     on_hub = hub.parse(name, revision) if isinstance(name, str) else None
-    if not (isinstance(name, str) and name.startswith(hub.SCHEME)):
+    if revision is None and not str(name).startswith(hub.SCHEME):
         found = _local(str(Path(name)))
-        if found is not None and revision is None:
+        if found is not None:
             return found
-        if found is None and str(name) in PRESETS and "repo" in PRESETS[name]:
-            preset = PRESETS[name]
-            pinned = hub.HubName(preset["repo"], preset["revision"])
-            return hub.fetch(pinned, preset["manifest_sha256"], **where), preset["manifest_sha256"]
-        if on_hub is None and revision is not None:
-            raise ValueError(f"`revision` is for models on the hub, owner/name. Received: name={str(name)!r:.100}")
+        if "hub" in PRESETS.get(str(name), {}):
+            pin = PRESETS[str(name)]["hub"]
+            folder = hub.fetch(hub.HubName(pin["repo"], pin["revision"]), pin["manifest_sha256"], **where)
+            return folder, pin["manifest_sha256"]
+    if on_hub is None and revision is not None:
+        raise ValueError(f"`revision` is for models on the hub, owner/name. Received: name={str(name)!r:.100}")
     if on_hub is None:
         raise UnknownModel(str(name), sorted(PRESETS))
     try:

@@ -93,14 +93,30 @@ def test_a_preset_on_the_hub(hub, commit, saved, monkeypatch):
     from zoo import loading
 
     sha256 = hashlib.sha256((saved / "manifest.json").read_bytes()).hexdigest()
-    preset = {"task": "language-model", "manifest_sha256": sha256, "repo": REPO, "revision": commit}
-    monkeypatch.setattr(loading, "PRESETS", {"hello": preset, "bad": {**preset, "manifest_sha256": "0" * 64}})
+    pin = {"repo": REPO, "revision": commit, "manifest_sha256": sha256}
+    presets = {"hello": {"hub": pin}, "bad": {"hub": {**pin, "manifest_sha256": "0" * 64}}}
+    monkeypatch.setattr(loading, "PRESETS", presets)
     assert find("hello") == (find(REPO, commit)[0], sha256)
     hub.requests.clear()
     zoo.load("hello")
     assert not hub.requests
     with pytest.raises(CorruptCheckpoint, match="manifest.json"):
         zoo.load("bad")
+
+
+def test_shipping_pins_what_is_published(hub, commit, tmp_path):
+    from recipes import ship
+
+    pins = {"mlstm-linux": ship.pin(f"{REPO}@{commit}")}
+    text = ship.generated(pins=pins)[ship.ROOT / "zoo" / "presets.py"]
+    found = {}
+    exec(text, found)
+    assert (
+        found["PRESETS"]["mlstm-linux"]["hub"] == pins["mlstm-linux"]
+        and "hub" not in found["PRESETS"]["lstm-shakespeare"]
+    )
+    with pytest.raises(ValueError, match="COMMIT"):
+        ship.pin(REPO)
 
 
 @pytest.mark.parametrize("how", ["flip", "cut", "empty"])
