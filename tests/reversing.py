@@ -1,4 +1,10 @@
-"""A tiny translator that has learnt to write words backwards, for several tests."""
+"""A tiny translator that has learnt to write words backwards, for several tests. It lies beside this file, made by
+
+python -m tests.reversing
+"""
+
+import tempfile
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -7,6 +13,7 @@ import zoo
 from zoo import translator_training
 from zoo.pairs import pairs
 
+FOLDER = Path(__file__).parent / "reverser"
 LETTERS = "abcdef"
 
 
@@ -26,15 +33,19 @@ def untrained():
     return zoo.models.Translator(zoo.models.TranslatorConfig(256, 256, units=64, embedding_size=32), tokenizer)
 
 
-def trained(folder):
-    """Trains it; gives what `zoo.load` gives."""
-    zoo.training.claim_folder(folder)
+def trained():
+    """The translator that `train` has made."""
+    return zoo.load(FOLDER)
+
+
+def train(folder):
+    """Trains it, in the folder of a run."""
     model = untrained()
     translator_training.fit(
         model,
         examples(3000, seed=1),
         examples(40, seed=2),
-        lambda history: zoo.save(model, folder / "best"),
+        lambda history: zoo.save(model, folder / "best", {"training": {"history": history}}, dtype="float16"),
         output=folder,
         settings={},
         batch_tokens=256,
@@ -43,6 +54,10 @@ def trained(folder):
         warmup=30,
         average=0.0,
         label_smoothing=0.0,
-        report=lambda line: None,
     )
-    return zoo.load(folder)
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as run:
+        train(Path(run))
+        zoo.checkpoint.copy(Path(run) / "best", FOLDER, description="Writes words of a to f backwards.")

@@ -36,6 +36,7 @@ def losses(folder):
     return [float(row[name]) for row in rows for name in ("loss", "validation")]
 
 
+@pytest.mark.slow  # four processes
 def test_two_devices_and_two_processes(tmp_path):
     (tmp_path / "text.txt").write_text("To be, or not to be, that is the question.\n" * 150)
     with socket.socket() as free:

@@ -75,17 +75,6 @@ def test_evaluate(folder, tmp_path, capsys):
     assert found[0]["chrf"] == found[1]["chrf"] and found[0]["sentences"] == 2
 
 
-def test_finetune(folder, tmp_path, capsys):
-    (tmp_path / "mine.tsv").write_text("".join(f"word {i} here\twort {i} hier\n" for i in range(30)))
-    words = ["--tsv", str(tmp_path / "mine.tsv"), "--output", str(tmp_path / "mine"), "--epochs", "1"]
-    assert cli.main(["finetune", str(folder), *words]) == 0
-    assert f"zoo translate {tmp_path / 'mine'}" in capsys.readouterr().out
-    info = zoo.info(tmp_path / "mine")
-    assert info["task"] == "translation"
-    expected = "zoo finetune {} --tsv mine.tsv --epochs 1 --output mine"
-    assert info["training"]["command"] == expected.format(folder)
-
-
 @pytest.mark.parametrize(
     "words, message",
     [

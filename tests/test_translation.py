@@ -21,8 +21,8 @@ ODD = [
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return trained(tmp_path_factory.mktemp("reversing"))
+def model():
+    return trained()
 
 
 def test_it_has_learnt(model):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import zoo
-from tests.reversing import examples, untrained
+from tests.reversing import examples, train, untrained
 from zoo.errors import ZooError
 
 QUIET = {"report": lambda line: None}
@@ -53,6 +53,12 @@ def test_it_learns_and_interrupted_it_goes_on_to_the_same_weights(base, tmp_path
         np.testing.assert_array_equal(np.asarray(weight), np.asarray(found.named_weights()[name]))
     with pytest.raises(ZooError, match="other settings"):
         zoo.finetune_translator(base, *lists(), output=tmp_path / "parts", epochs=3, **QUIET)
+
+
+@pytest.mark.slow
+def test_what_the_tests_take_for_trained_can_be_trained_again(tmp_path):
+    train(tmp_path)
+    assert zoo.info(tmp_path)["training"]["history"][-1]["bleu"] > 90
 
 
 def test_no_source_in_both_parts():

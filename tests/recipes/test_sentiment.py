@@ -141,6 +141,7 @@ def test_finetune(pretrained, labelled, capsys):
     assert said == asked
 
 
+@pytest.mark.slow
 def test_curve(pretrained, labelled):
     shutil.copytree(pretrained / "best", labelled / "card")
     line = ["curve", str(pretrained), "--data", str(labelled / "train.csv"), "--sizes", "20", "--most-epochs", "3"]
