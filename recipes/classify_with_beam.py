@@ -21,8 +21,9 @@ from apache_beam.options.pipeline_options import PipelineOptions  # noqa: E402
 
 from recipes import messages  # noqa: E402
 from zoo.beam import ZooModelHandler  # noqa: E402
-from zoo.bulk import ADDED  # noqa: E402
+from zoo.bulk import ADDED, check_columns  # noqa: E402
 from zoo.rows import rows  # noqa: E402
+from zoo.text_preparation import without_surrogates  # noqa: E402
 
 
 def records(file, text_column):
@@ -32,14 +33,15 @@ def records(file, text_column):
         with file.open() as opened:
             local.write_bytes(opened.read())
         for row in rows(local, text_column, None):
-            yield json.dumps(row.record, ensure_ascii=False), row.text
+            check_columns(file.metadata.path, row)
+            yield json.dumps(row.record), without_surrogates(row.text)
 
 
 def labelled(pair):
     """The row with its label, as JSON."""
     record, result = pair
     label = result.inference.label, round(result.inference.probability, 6)
-    return json.dumps({**json.loads(record), **dict(zip(ADDED, label))}, ensure_ascii=False)
+    return without_surrogates(json.dumps({**json.loads(record), **dict(zip(ADDED, label))}, ensure_ascii=False))
 
 
 def main(argv=None):

@@ -174,6 +174,19 @@ def test_tokenizers_in_the_graph():
         assert encode.decode(known[None])[0].numpy().decode() == tokenizer.decode(known)
 
 
+@tensorflow_only
+def test_nothing_to_write(tmp_path):
+    import tensorflow as tf
+
+    zoo.export(noisy(reversing.untrained()), tmp_path / "translator", format="savedmodel")
+    serve = tf.saved_model.load(tmp_path / "translator").signatures["serving_default"]
+    assert serve(tf.constant(["", "  "]))["translations"].numpy().tolist() == [b"", b""]
+    zoo.export(language_model(), tmp_path / "writer", format="savedmodel")
+    serve = tf.saved_model.load(tmp_path / "writer").signatures["serving_default"]
+    nothing = {"length": tf.constant(0), "temperature": tf.constant(1.0), "seed": tf.constant([1, 2])}
+    assert serve(prompts=tf.constant(["he", ""]), **nothing)["texts"].numpy().tolist() == [b"", b""]
+
+
 def test_bad_wishes(tmp_path):
     model = language_model()
     with pytest.raises(ValueError, match="`format`"):

@@ -1,16 +1,17 @@
 """Everything that a checkpoint claims, checked and told line by line: hashes, schemas, card, and its figures again."""
 
-import functools
+import argparse
 import math
 import shlex
 from pathlib import Path
 from typing import NamedTuple
 
 from zoo import card_metadata, checkpoint, loading, verification
+from zoo.commands import evaluate
 from zoo.errors import ZooError
 from zoo.stored_weights import parse
 
-FILES = ("--text", "--data", "--source", "--target", "--tsv")  # options that name one
+FILES = ("text", "data", "source", "target", "tsv")  # options of `zoo evaluate` that name one
 CLOSE = 2e-3  # relative difference within which a figure is the same on another machine
 
 
@@ -41,8 +42,8 @@ def audit(name, data=None):
     Raises:
         UnknownModel, HubUnavailable: see `zoo.errors`.
     """
-    folder, sha256 = loading.find(name)
-    folder = checkpoint.resolve(folder)
+    place = loading.find(name)
+    folder, sha256 = checkpoint.resolve(place.folder), place.manifest_sha256
     yield from _files(folder, sha256)
     try:
         found = checkpoint.verify(folder, sha256)
@@ -52,7 +53,7 @@ def audit(name, data=None):
     yield _card(found)
     for metric in manifest.get("metrics", []):
         claim = f"{', '.join(metric['figures'])} on {metric['data']}"
-        yield Finding(claim, *_again(name, metric, data))
+        yield Finding(claim, *_again(folder, metric, data))
 
 
 def _files(folder, sha256):
@@ -85,55 +86,64 @@ def _files(folder, sha256):
 
 def _card(found):
     """Whether the figures at the head of the card, which the hub shows, are those of the manifest."""
-    claim, expected = "card", [v for metric in found.manifest.get("metrics", []) for v in metric["figures"].values()]
+    expected = card_metadata.expected_figures(found.manifest)
     try:
         shown = card_metadata.figures(found.contents["README.md"].decode("utf-8", "replace"))
     except ValueError as error:
-        return Finding(claim, False, f"the hub cannot read its head: {error}")
+        return Finding("card", False, f"the hub cannot read its head: {error}")
     if sorted(shown) != sorted(expected):
-        return Finding(claim, False, f"shows the figures {shown}, the manifest has {expected}")
-    return Finding(claim, True, f"a head that the hub can read, with the manifest's {len(shown)} figures")
+        odd = sorted(set(shown) ^ set(expected))[:1]
+        return Finding("card", False, f"shows other figures than the manifest: {odd!s:.200}")
+    return Finding("card", True, f"a head that the hub can read, with the manifest's {len(shown)} figures")
 
 
-def _again(name, metric, data):
+def _again(folder, metric, data):
     """Whether the figures come out again: `(holds, detail)`."""
-    words = shlex.split(metric["command"])
+    words, command = metric["command"].split(), metric["command"]
     if words[:2] != ["zoo", "evaluate"]:
-        return None, f"no evaluation but a training gives it again: {metric['command']}"
+        return None, f"no evaluation but a training gives it again: {command}"
     if data is None:
-        return None, f"not measured (--data FOLDER does): {metric['command']}"
-    files = _placed(words, Path(data))
-    missing = [word for word, path in files.items() if path is None]
-    if missing:
-        return None, f"not measured: {', '.join(missing)} is not in {data}"
-    found = _measured([str(name) if i == 2 else str(files.get(word, word)) for i, word in enumerate(words)][1:])
-    off = {
-        key: found[key]
-        for key, value in metric["figures"].items()
-        if key in found and not math.isclose(found[key], value, rel_tol=CLOSE)
-    }
-    known = [key for key in metric["figures"] if key in found]
-    if off:
-        return False, ", ".join(f"{key} {found:.6g}, not {metric['figures'][key]:.6g}" for key, found in off.items())
-    return True, "again " + ", ".join(f"{key} {found[key]:.6g}" for key in known)
+        return None, f"not measured (--data FOLDER does): {command}"
+    try:
+        options = _Parser.of_evaluate().parse_args(shlex.split(command)[2:])
+        missing = _place(options, data)
+        if missing:
+            return None, f"not measured: {', '.join(missing)} is not in {data}"
+        options.model = folder
+        found = evaluate.figures(options)
+    except (ZooError, ValueError, TypeError, OSError) as error:
+        return False, f"{error!s:.200}: {command}"
+    odd = {key: found.get(key) for key, value in metric["figures"].items() if not _close(found.get(key), value)}
+    if odd:
+        return False, ", ".join(f"{key} {value}, not {metric['figures'][key]:.6g}" for key, value in odd.items())
+    return True, "again " + ", ".join(f"{key} {found[key]:.6g}" for key in metric["figures"])
 
 
-def _placed(words, folder):
-    """The files that a command names, each with its path in a folder, or None."""
-    named = [file for option, file in zip(words, words[1:]) if option in FILES]
-    found = {path.name: path for path in sorted(folder.rglob("*")) if path.is_file()}
-    return {file: found.get(Path(file).name) or found.get(f"{Path(file).name}.xz") for file in named}
+class _Parser(argparse.ArgumentParser):
+    """Of the options of `zoo evaluate` in a command that a stranger may have written."""
+
+    @classmethod
+    def of_evaluate(cls):
+        parser = cls(add_help=False, allow_abbrev=False)
+        evaluate.arguments(parser.add_argument)
+        return parser
+
+    def error(self, message):
+        raise ValueError(message)
 
 
-@functools.cache
-def _parser():
-    from zoo.cli import parser
+def _place(options, data):
+    """Puts files of the folder `data` in the place of those that are named, and gives the names of those not there."""
+    there = {path.name: path for path in sorted(Path(data).rglob("*")) if path.is_file()}
+    missing = []
+    for option in FILES:
+        named = getattr(options, option)
+        if named is not None:
+            found = there.get(named.name) or there.get(f"{named.name}.xz")
+            setattr(options, option, found)
+            missing += [] if found else [named.name]
+    return missing
 
-    return parser()
 
-
-def _measured(words):
-    """What `zoo evaluate` gives for the words after `zoo`."""
-    from zoo.commands import evaluate
-
-    return evaluate.figures(_parser().parse_args(words))
+def _close(found, figure):
+    return isinstance(found, int | float) and math.isclose(found, figure, rel_tol=CLOSE)

@@ -79,9 +79,7 @@ def _fitting(source, found, table, bad):
     columns = None
     for row in found:
         columns = columns or list(row.record)
-        for name in ADDED:
-            if name in row.record:
-                raise ValueError(f"{source} has a column {name!r} already, which would be lost; rename it.")
+        check_columns(source, row)
         more = [name for name in row.record if name not in columns] if table else []
         if more:
             error = BadRow(
@@ -92,6 +90,13 @@ def _fitting(source, found, table, bad):
             bad(error)
             continue
         yield row._replace(record={name: row.record.get(name, "") for name in columns}) if table else row
+
+
+def check_columns(source, row):
+    """Raises a ValueError if a row has a column that would be written over."""
+    for name in ADDED:
+        if name in row.record:
+            raise ValueError(f"{source} has a column {name!r} already, which would be lost; rename it.")
 
 
 def translate_file(model, source, output, progress=None, **search):

@@ -1,5 +1,7 @@
 """What the hub reads of a card: the YAML at its head with the figures as a model index, and `.eval_results/`."""
 
+import re
+
 PIPELINES = {"language-model": "text-generation", "text-classification": "text-classification"}
 NAMES = {  # of metrics on the hub, where they differ from ours
     "nats_per_character": "nats per character",
@@ -51,25 +53,31 @@ def eval_results(manifest):
 
 
 def figures(text):
-    """The figures at the head of a card, as the hub reads it: a list of numbers.
+    """The figures at the head of a card, as the hub reads it: a list of `(data, metric, number)`.
 
     Raises:
         ValueError: there is no such head, or it is not what the hub takes.
     """
-    from huggingface_hub import RepoCard
+    import yaml
 
+    found = re.match(r"---\n(.*?)\n---\n", text, re.DOTALL)
     try:
-        data = RepoCard(text, ignore_metadata_errors=False).data
-    except Exception as error:  # of the YAML parser, which has many
-        raise ValueError(f"{type(error).__name__}: {error!s:.200}") from None
-    if data.get("library_name") != "keras":
-        raise ValueError("it does not say `library_name: keras`")
-    return [
-        result["value"]
-        for model in data.to_dict().get("model-index", [])
-        for group in model["results"]
-        for result in group["metrics"]
-    ]
+        if found is None or any(isinstance(token, yaml.AnchorToken | yaml.AliasToken) for token in yaml.scan(found[1])):
+            raise ValueError("there is none, or it refers to itself")
+        head = yaml.safe_load(found[1])
+        if head["library_name"] != "keras":
+            raise ValueError("it does not say `library_name: keras`")
+        groups = [group for model in head.get("model-index", []) for group in model["results"]]
+        shown = [(group["dataset"]["name"], one["type"], one["value"]) for group in groups for one in group["metrics"]]
+        return [(str(data), str(metric), float(value)) for data, metric, value in shown]
+    except (yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{type(error).__name__}: {' '.join(str(error).split())!s:.200}") from None
+
+
+def expected_figures(manifest):
+    """What `figures` gives for the card of a manifest."""
+    metrics = manifest.get("metrics", [])
+    return [(one["data"], _named(name), float(value)) for one in metrics for name, value in one["figures"].items()]
 
 
 def _results(task, metrics):
@@ -81,6 +89,7 @@ def _results(task, metrics):
                 task_type=task,
                 dataset_type=metric.get("dataset", "text"),
                 dataset_name=metric["data"],
+                dataset_config=metric["data"],  # by which the hub's format tells groups of figures apart
                 metric_type=_named(figure),
                 metric_value=value,
                 metric_name=figure.replace("_", " "),

@@ -1,6 +1,7 @@
 """The command `zoo`."""
 
 import argparse
+import logging
 import sys
 
 import zoo
@@ -47,6 +48,8 @@ def main(argv=None):
         parser().error(f"unrecognized arguments: {' '.join(rest)}")
     if rest:
         options.text += rest  # texts after an option, which argparse takes for nobody's
+    logging.getLogger("zoo").setLevel(logging.INFO)  # which commit a name on the hub means
+    logging.basicConfig(format="%(message)s")
     try:
         command.run(options)
         sys.stdout.flush()

@@ -115,8 +115,9 @@ def finetune(
     settings = {name: value for name, value in locals().items() if name not in NO_RESULT}
     _check(settings, checkpoint_minutes)
     output = Path(output).expanduser()
-    source = loading.load(base)
-    settings["base"] = loading.fingerprint(base)
+    place = loading.find(base)
+    source = loading.load_found(place)
+    settings["base"] = loading.fingerprint(place)
     training.claim_folder(output)
     skipped = []
     found = rows(data, text_column, label_column, bad=skipped.append if bad_rows == "skip" else None, empty=False)
@@ -139,7 +140,7 @@ def finetune(
     about = {
         "command": command or "zoo.finetune(...)",
         "base": Path(base).name,
-        "pretrained": _pretraining(base) if pretrained else False,
+        "pretrained": _pretraining(place) if pretrained else False,
         "data": record,
         "seed": seed,
         **training.environment(),
@@ -155,7 +156,7 @@ def finetune(
         }
         manifest = {
             "description": f"A classifier of texts into {_listed(known.names)}, {origin}.",
-            **(loading.origin(base) if pretrained else {}),
+            **({"base_model": place.origin} if pretrained and place.origin else {}),
             "training": {**about, "minutes": history[-1]["minutes"], "history": history},
             "metrics": [metric],
         }
@@ -261,9 +262,10 @@ def _classifier(source, names, settings):
     return model
 
 
-def _pretraining(base):
+def _pretraining(place):
     """How the base was trained, as far as its manifest says."""
-    said = loading.info(base).get("training", {})
+    manifest = checkpoint.read_manifest(checkpoint.resolve(place.folder), place.manifest_sha256)
+    said = manifest.get("training", {})
     return {key: said[key] for key in ("command", "data", "minutes", "hardware") if key in said}
 
 

@@ -1,14 +1,16 @@
 """From a name to a model: a local folder, the checkpoints that come with the package, the cache, the hub."""
 
 import fnmatch
+import logging
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 from zoo import checkpoint, hub
 from zoo.errors import HubUnavailable, UnknownModel
-from zoo.hub.names import COMMIT
 from zoo.presets import PRESETS
 
+LOG = logging.getLogger(__name__)
 # Inside the installed package; in a clone of the repository, beside it.
 BUNDLED = (Path(__file__).parent / "checkpoints", Path(__file__).parent.parent / "checkpoints")
 
@@ -38,12 +40,30 @@ def load(name, revision=None, *, local_files_only=False, cache_dir=None):
     >>> len(model.generate("ROMEO:", length=80, temperature=0.8, seed=1))
     80
     """
-    folder, manifest_sha256 = find(name, revision, local_files_only=local_files_only, cache_dir=cache_dir)
-    return checkpoint.load(folder, manifest_sha256)
+    return load_found(find(name, revision, local_files_only=local_files_only, cache_dir=cache_dir))
+
+
+def load_found(found):
+    """The model that `find` has found."""
+    return checkpoint.load(found.folder, found.manifest_sha256)
+
+
+class Found(NamedTuple):
+    """Where a model is.
+
+    Attributes:
+        folder: path of a checkpoint or a training.
+        manifest_sha256: what the manifest must hash to, if it is a shipped one.
+        origin: how others can load it: the name of a shipped model, `"owner/name@<commit>"`, or None.
+    """
+
+    folder: Path
+    manifest_sha256: str | None = None
+    origin: str | None = None
 
 
 def find(name, revision=None, *, local_files_only=False, cache_dir=None, files=checkpoint.FILES):
-    """The folder of a model, and what its manifest must hash to if it is a shipped one.
+    """Where a model is, a `Found`; what the hub has is downloaded.
 
     Args:
         name, revision, local_files_only, cache_dir: as in `load`.
@@ -62,50 +82,42 @@ def find(name, revision=None, *, local_files_only=False, cache_dir=None, files=c
         if "hub" in PRESETS.get(str(name), {}):
             pin = PRESETS[str(name)]["hub"]
             folder = hub.fetch(hub.HubName(pin["repo"], pin["revision"]), pin["manifest_sha256"], **where)
-            return folder, pin["manifest_sha256"]
+            return Found(folder, pin["manifest_sha256"], str(name))
     if on_hub is None and revision is not None:
         raise ValueError(f"`revision` is for models on the hub, owner/name. Received: name={str(name)!r:.100}")
     if on_hub is None:
         raise UnknownModel(str(name), sorted(PRESETS))
     try:
-        return hub.fetch(on_hub, **where), None
+        folder = hub.fetch(on_hub, **where)
     except HubUnavailable as error:
         raise HubUnavailable(f"{error} There is no folder {str(name)!r:.100} here, either.") from None
     except UnknownModel as error:
         raise UnknownModel(error.name, advice=f"{error.advice} There is no such folder here, either.") from None
+    origin = f"{on_hub.repo}@{folder.name}"
+    if not on_hub.is_pinned:
+        LOG.info("%s is %s", on_hub, origin)
+    return Found(folder, None, origin)
 
 
 def _local(name):
-    """As `find`, without the hub, or None."""
+    """As `find`, without the hub; or None."""
     try:
         folder = Path(name).expanduser()
         if checkpoint.resolve(folder).is_dir():
-            return folder, None
+            return Found(folder)
     except (OSError, ValueError, RuntimeError):  # too long for a path, with a NUL, or below the home of nobody
         pass
     if name in PRESETS:
         for bundled in BUNDLED:
             if (bundled / name).is_dir():
-                return bundled / name, PRESETS[name]["manifest_sha256"]
+                return Found(bundled / name, PRESETS[name]["manifest_sha256"], name)
     return None
 
 
-def origin(name):
-    """What the manifest of a model says that is fine-tuned from this one: its name, if others can load it, too."""
-    folder, manifest_sha256 = find(name)
-    if manifest_sha256 is not None:
-        return {"base_model": str(name)}
-    on_hub = hub.parse(name) if isinstance(name, str) else None
-    if on_hub is None or not COMMIT.fullmatch(folder.name):
-        return {}
-    return {"base_model": str(hub.HubName(on_hub.repo, folder.name))}
-
-
-def fingerprint(name):
-    """Tells one model from another, whatever way its folder is named: a str."""
-    folder, manifest_sha256 = find(name)
-    manifest = checkpoint.read_manifest(checkpoint.resolve(folder), manifest_sha256)
-    return f"{folder.resolve().name} {manifest['files']['model.safetensors']['sha256'][:16]}"
+def fingerprint(found):
+    """Tells one model from another, whatever way its folder is named: a str, of what `find` gave."""
+    manifest = checkpoint.read_manifest(checkpoint.resolve(found.folder), found.manifest_sha256)
+    return f"{found.folder.resolve().name} {manifest['files']['model.safetensors']['sha256'][:16]}"
 
 
 def list_models(pattern="*", task=None):
@@ -143,5 +155,5 @@ def info(name, revision=None, *, local_files_only=False, cache_dir=None):
     'mlstm'
     """
     where = {"local_files_only": local_files_only, "cache_dir": cache_dir, "files": ("config.json",)}
-    folder, manifest_sha256 = find(name, revision, **where)
-    return checkpoint.describe(checkpoint.resolve(folder), os.fspath(name), manifest_sha256)
+    found = find(name, revision, **where)
+    return checkpoint.describe(checkpoint.resolve(found.folder), os.fspath(name), found.manifest_sha256)

@@ -3,34 +3,34 @@
 PRESETS = {
     "gru-shakespeare": {
         "task": "language-model",
-        "manifest_sha256": "d676ad206d0d7a1a56f5f76fb8036d43ea7b6fab5a8916e1f1fa9433669505e6",
+        "manifest_sha256": "4dd357a17082d7475b612f8c5d95f5373bf962723287d5e6eceea1d4bf232cd0",
     },
     "lstm-shakespeare": {
         "task": "language-model",
-        "manifest_sha256": "2321e236be01507aeb13cdc4b1b078ddca298e4fc5725d60f4ce11e0ebdd2a8b",
+        "manifest_sha256": "971e480521d49096dd76b8c1c0d4722f329fdf028bb6605b821e68e45958318b",
     },
     "mlstm-linux": {
         "task": "language-model",
-        "manifest_sha256": "c8e740e0f6fcb4250fac6562d8f3be802ed9ba345beb6a1f46b9b09be5bda093",
+        "manifest_sha256": "d058e8543cedb483f2a182d89314051c0620f4c40258d32e1b78eb726a9f652e",
     },
     "mlstm-reviews": {
         "task": "language-model",
-        "manifest_sha256": "887428bf69e2b22e3364fa129a50a122fef72b4a5eecb34a3eb84d7560bb8245",
+        "manifest_sha256": "b1485f3258084e8d849497039748dd9658f1d43bbc917a3b6e8a8c904713c92b",
     },
     "mlstm-sentiment": {
         "task": "text-classification",
-        "manifest_sha256": "3d53091670f56c470a515690eb20cd708d17b4f8c4c3f5acfe6e0794c26de9db",
+        "manifest_sha256": "2edab0e0d593e2288124eeeb35203329ee9c42dda19115ad2026c76ea98669c1",
     },
     "mlstm-shakespeare": {
         "task": "language-model",
-        "manifest_sha256": "8a2e0f1ddde46f05b63999e5aff78fc42df678fa3b73d8d505a5643734a64524",
+        "manifest_sha256": "07007c874f865eca37bb686b457603aac381c6933aa0334f9163d09e62b85fc5",
     },
     "mlstm-shakespeare-large": {
         "task": "language-model",
-        "manifest_sha256": "c31f1296d374df8c7a381adaa8bfe7f324bdfd668d5dd3306c683b2c37d3228d",
+        "manifest_sha256": "9a404ecf36fc77ae2e0070bbaaf313a7521b803e59cd50ff732e90404874d807",
     },
     "peephole-shakespeare": {
         "task": "language-model",
-        "manifest_sha256": "a5bde6a1e9f6e6f2d177a99c32b0cc601f103a4c637baede42fdf74e117865c0",
+        "manifest_sha256": "8884375bdd578ac05ef1a3b8faaab7786675f6979fe6a53cc6a3ba3aaf501986",
     },
 }

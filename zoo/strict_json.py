@@ -5,7 +5,12 @@ import json
 
 MOST_OBJECTS = 100_000
 SIZES = {"maxLength": 10_000, "maxItems": 10_000, "maxProperties": 100}
-NO_CONTROL_CHARACTERS = r"\A[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*\Z"  # which a terminal would obey
+NO_CONTROL_CHARACTERS = r"\A[^\x00-\x08\x0b-\x1f\x7f-\x9f]*\Z"  # which a terminal would obey
+LINE = {  # without anything that moves the cursor or turns the direction of writing
+    "type": "string",
+    "maxLength": SIZES["maxLength"],
+    "pattern": r"\A[^\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]*\Z",
+}
 TEXT = {"type": "string", "maxLength": SIZES["maxLength"], "pattern": NO_CONTROL_CHARACTERS}
 
 
@@ -45,7 +50,8 @@ def anything(depth):
     if depth == 0:
         return {**TEXT, "type": scalars}
     inner = anything(depth - 1)
-    return {**TEXT, **SIZES, "type": [*scalars, "array", "object"], "items": inner, "additionalProperties": inner}
+    containers = {"items": inner, "additionalProperties": inner, "propertyNames": LINE}
+    return {**TEXT, **SIZES, **containers, "type": [*scalars, "array", "object"]}
 
 
 def _without_repetition(pairs):

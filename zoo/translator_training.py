@@ -167,7 +167,8 @@ def finetune_translator(
     if not 0 < validation < 1:
         raise ValueError(f"`validation` must be between 0 and 1. Received: validation={validation!r:.100}")
     output = Path(output).expanduser()
-    model = loading.load(base)
+    place = loading.find(base)
+    model = loading.load_found(place)
     if model.task != "translation":
         raise ValueError(f"{base} is a model for {model.task}, not a translator; `zoo.finetune` makes classifiers.")
     training.claim_folder(output)
@@ -193,7 +194,7 @@ def finetune_translator(
         }
         manifest = {
             "description": f"A translator, fine-tuned from {about['base']}.",
-            **loading.origin(base),
+            **({"base_model": place.origin} if place.origin else {}),
             "training": {**about, "minutes": history[-1]["minutes"], "history": history},
             "metrics": [metric],
         }
@@ -214,7 +215,7 @@ def finetune_translator(
         held_back,
         save,
         output=output,
-        settings={**options, "base": loading.fingerprint(base), "data": about["data"], "validation": validation},
+        settings={**options, "base": loading.fingerprint(place), "data": about["data"], "validation": validation},
         checkpoint_minutes=checkpoint_minutes,
         report=report,
         **options,

@@ -178,9 +178,14 @@ _METRIC_SCHEMA = {
     "type": "object",
     "required": ["data", "figures", "command"],
     "properties": {
-        "data": strict_json.TEXT,
-        "figures": {"type": "object", "maxProperties": 100, "additionalProperties": {"type": "number"}},
-        "command": strict_json.TEXT,
+        "data": strict_json.LINE,
+        "figures": {
+            "type": "object",
+            "maxProperties": 100,
+            "propertyNames": {"pattern": r"\A[A-Za-z0-9_ .-]{1,60}\Z"},
+            "additionalProperties": {"type": "number", "minimum": -1e300, "maximum": 1e300},
+        },
+        "command": strict_json.LINE,
         "dataset": {"type": "string", "pattern": DATASET},  # on the hub
     },
     "additionalProperties": False,
@@ -210,11 +215,12 @@ MANIFEST_SCHEMA = {
         },
         "description": strict_json.TEXT,
         "about": _ABOUT_SCHEMA,  # for the card: licence, terms of the data, limits
-        "base_model": strict_json.TEXT,  # what it was fine-tuned from
+        "base_model": strict_json.LINE,  # what it was fine-tuned from
         "training": {
             "type": "object",
-            "properties": {"command": strict_json.TEXT},
+            "properties": {"command": strict_json.LINE},
             "additionalProperties": strict_json.anything(depth=4),
+            "propertyNames": strict_json.LINE,
         },
         "metrics": {"type": "array", "maxItems": 100, "items": _METRIC_SCHEMA},
     },

@@ -100,6 +100,7 @@ class LoopbackHub:
         parent = found.refs.get(revision)
         tree = dict(found.commits.get(parent, {}))
         tree |= {path: Blob(data, path in lfs or path.endswith(".safetensors")) for path, data in files.items()}
+        tree = {path: blob for path, blob in tree.items() if blob.data is not None}  # None removes
         self.lfs |= {blob.etag: blob.data for blob in tree.values() if blob.lfs}
         parts = "".join(f"{path} {blob.etag}\n" for path, blob in sorted(tree.items()))
         commit = hashlib.sha1(f"{parent}\n{len(found.commits)}\n{parts}".encode()).hexdigest()
@@ -325,6 +326,9 @@ def _commit(hub, name, repo, branch, body, create_pr):
     header, files = lines[0]["value"], {}
     for line in lines[1:]:
         value = line["value"]
+        if line["key"] == "deletedFile":
+            files[value["path"]] = None
+            continue
         if line["key"] == "lfsFile" and value["oid"] not in hub.lfs:
             return _error(400, "LfsNotUploaded")
         data = hub.lfs[value["oid"]] if line["key"] == "lfsFile" else base64.b64decode(value["content"])

@@ -16,7 +16,7 @@ from loopback import Fault
 import zoo
 from zoo import hub as zoo_hub
 from zoo.errors import CorruptCheckpoint, HubUnavailable, UnknownModel
-from zoo.hub import cache
+from zoo.hub import cache, fetching
 from zoo.loading import find
 from zoo.verification import FILES, verify
 
@@ -61,7 +61,7 @@ def test_a_pinned_model_in_the_cache_costs_no_request(hub, commit, no_sockets):
 def test_a_branch_is_asked_for_once(hub, commit):
     find(REPO)
     hub.requests.clear()
-    folder, _ = find(REPO)
+    folder = find(REPO).folder
     assert folder.name == commit
     assert all("manifest.json" in line for _, line, _ in hub.requests) and len(hub.requests) <= 2
 
@@ -70,7 +70,7 @@ def test_a_branch_that_moved(hub, commit, saved, tmp_path):
     find(REPO)
     zoo.checkpoint.copy(saved, tmp_path / "new", description="Newer.")
     newer = hub.add_folder(REPO, tmp_path / "new")
-    assert find(REPO)[0].name == newer and find(REPO, commit)[0].name == commit
+    assert find(REPO).folder.name == newer and find(REPO, commit).folder.name == commit
     assert zoo.info(REPO)["description"] == "Newer." and zoo.info(REPO, commit)["description"] == "Small."
 
 
@@ -96,7 +96,7 @@ def test_a_preset_on_the_hub(hub, commit, saved, monkeypatch):
     pin = {"repo": REPO, "revision": commit, "manifest_sha256": sha256}
     presets = {"hello": {"hub": pin}, "bad": {"hub": {**pin, "manifest_sha256": "0" * 64}}}
     monkeypatch.setattr(loading, "PRESETS", presets)
-    assert find("hello") == (find(REPO, commit)[0], sha256)
+    assert find("hello") == (find(REPO, commit).folder, sha256, "hello")
     hub.requests.clear()
     zoo.load("hello")
     assert not hub.requests
@@ -122,12 +122,12 @@ def test_shipping_pins_what_is_published(hub, commit, tmp_path):
 @pytest.mark.parametrize("how", ["flip", "cut", "empty"])
 @pytest.mark.parametrize("file", ["manifest.json", *FILES])
 def test_damage_is_mended_once(hub, commit, saved, file, how):
-    folder, _ = find(REPO, commit)
+    folder = find(REPO, commit).folder
     spoil(folder / file, how)
     with pytest.raises(CorruptCheckpoint):
         find(REPO, commit, local_files_only=True)
     spoil(folder / file, "empty")
-    assert verify(find(REPO, commit)[0]).contents == verify(saved).contents
+    assert verify(find(REPO, commit).folder).contents == verify(saved).contents
     spoil(folder / file, "empty")
     hub.faults.append(Fault("/resolve/|/signed/", "status", 500))
     with pytest.raises(HubUnavailable):
@@ -136,11 +136,11 @@ def test_damage_is_mended_once(hub, commit, saved, file, how):
 
 @pytest.mark.parametrize("file", ["manifest.json", *FILES])
 def test_a_missing_file_is_fetched(hub, commit, saved, file):
-    folder, _ = find(REPO, commit)
+    folder = find(REPO, commit).folder
     (folder / file).resolve().unlink()
     with pytest.raises(HubUnavailable, match="zoo download"):
         find(REPO, commit, local_files_only=True)
-    assert verify(find(REPO, commit)[0]).contents == verify(saved).contents
+    assert verify(find(REPO, commit).folder).contents == verify(saved).contents
 
 
 def start(function):
@@ -159,7 +159,7 @@ def start(function):
 
 def test_eight_processes_at_once(hub, commit, saved, tmp_path):
     def load():
-        folder, _ = find(REPO, cache_dir=tmp_path / "shared")
+        folder = find(REPO, cache_dir=tmp_path / "shared").folder
         assert verify(folder).contents == verify(saved).contents
 
     children = [start(load) for _ in range(8)]
@@ -168,7 +168,7 @@ def test_eight_processes_at_once(hub, commit, saved, tmp_path):
 
 def test_sixteen_threads_at_once(hub, commit, saved):
     with ThreadPoolExecutor(16) as pool:
-        found = list(pool.map(lambda _: verify(find(REPO)[0]).contents, range(16)))
+        found = list(pool.map(lambda _: verify(find(REPO).folder).contents, range(16)))
     assert all(contents == verify(saved).contents for contents in found)
 
 
@@ -183,7 +183,7 @@ def test_killed_while_downloading(hub, commit, saved, tmp_path, at):
     os.kill(child, signal.SIGKILL)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
     hub.faults.clear()
-    folder, _ = find(REPO, cache_dir=tmp_path / "killed")
+    folder = find(REPO, cache_dir=tmp_path / "killed").folder
     assert verify(folder).contents == verify(saved).contents
 
 
@@ -202,12 +202,12 @@ def test_list_and_prune(hub, commit, saved, tmp_path):
     newer = hub.add_folder(REPO, tmp_path / "new")
     find(REPO)
     assert {one.commit for one in zoo_hub.cached()} == {commit, newer}
-    litter = find(REPO)[0].parent.parent / "blobs" / "x.1234.incomplete"
+    litter = find(REPO).folder.parent.parent / "blobs" / "x.1234.incomplete"
     litter.write_bytes(bytes(1000))
     os.utime(litter, (0, 0))
     removed, freed = zoo_hub.prune()
     assert [one.commit for one in removed] == [commit] and freed >= 1000 and not litter.exists()
-    assert verify(find(REPO, newer, local_files_only=True)[0])
+    assert verify(find(REPO, newer, local_files_only=True).folder)
     with pytest.raises(ValueError, match="zoo cache list"):
         zoo_hub.prune(["alice/nothing"])
     assert [one.commit for one in zoo_hub.prune([REPO])[0]] == [newer]
@@ -216,18 +216,46 @@ def test_list_and_prune(hub, commit, saved, tmp_path):
         find(REPO, local_files_only=True)
 
 
+def test_what_was_asked_for_by_its_commit_is_not_pruned(hub, commit, saved, tmp_path):
+    find(REPO, commit)
+    zoo.checkpoint.copy(saved, tmp_path / "new", description="Newer.")
+    hub.add_folder(REPO, tmp_path / "new")
+    find(REPO)
+    assert zoo_hub.prune() == ([], 0)
+    assert verify(find(REPO, commit, local_files_only=True).folder)
+
+
+def test_a_process_that_waits_for_another_is_patient(hub, commit, tmp_path, monkeypatch):
+    """As long as the other's file grows; and it leaves the other's lock alone."""
+    from zoo.hub import client
+
+    blobs = tmp_path / "cache" / "models--alice--hello-lstm" / "blobs"
+    blobs.mkdir(parents=True)
+    download = fetching._Download(zoo_hub.parse(REPO), None, False)
+    watch = client.Watch(0.5, download._arrived)
+    for size in range(1, 5):
+        time.sleep(0.2)
+        (blobs / "x.1.incomplete").write_bytes(bytes(size))
+        assert watch.left > 0.4
+    time.sleep(0.6)
+    assert watch.left <= 0
+
+
 def test_models_of_others_are_left_alone(hub, tmp_path):
     from huggingface_hub import hf_hub_download
 
     hub.create("alice/other")
-    hub.commit("alice/other", {"model.bin": b"x"})
-    path = hf_hub_download("alice/other", "model.bin")
+    theirs = hub.commit("alice/other", {"model.bin": b"x", "manifest.json": b"{}", "config.json": b"{}"})
+    hf_hub_download("alice/other", "manifest.json", revision=theirs)
+    hf_hub_download("alice/other", "config.json", revision=theirs)
+    path = hf_hub_download("alice/other", "model.bin", revision=theirs)
     assert zoo_hub.cached() == [] and zoo_hub.prune() == ([], 0)
     assert Path(path).read_bytes() == b"x" and cache.ABANDONED > 60
 
 
 def test_names(hub):
     wrong = "a/b/c", "alice/", "/x", "alice/x@", "alice/x@@y", "alice/../x", "hf:/alice/x", "-a/x", "a/-x", "a b/c"
+    wrong += ("a/b--c", "a/b.git", "a/b-", "a/b.")
     for name in ("", *wrong):
         with pytest.raises((UnknownModel, ValueError)):
             zoo.load(name)

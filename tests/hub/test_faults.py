@@ -82,7 +82,7 @@ def test_unavailable(there, saved, fault):
     check_error(caught.value)
     there.faults.clear()
     no_token_left_the_hub(there)
-    assert verify(find(REPO)[0]).contents == verify(saved).contents
+    assert verify(find(REPO).folder).contents == verify(saved).contents
 
 
 WRONG = [
@@ -114,7 +114,28 @@ def test_wrong_content(there, saved, fault, error):
     check_error(caught.value)
     there.faults.clear()
     no_token_left_the_hub(there)
-    assert verify(find(REPO)[0]).contents == verify(saved).contents
+    assert verify(find(REPO).folder).contents == verify(saved).contents
+
+
+def test_nothing_is_written_outside_the_cache(there, tmp_path):
+    """Even if the first answers are honest, or none."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    for first in ("status", "reset", None):
+        for header, value in (("ETag", f'"{outside}/x"'), ("ETag", '"../../../outside/x"'), ("X-Repo-Commit", "../x")):
+            there.faults = [Fault(ASKED + "config.json", first, 500, times=1)] if first else []
+            there.faults.append(Fault(ASKED + "config.json", "headers", {header: value}))
+            with impatient(), pytest.raises((UnsafeCheckpoint, HubUnavailable)):
+                find(REPO)
+            assert not list(outside.iterdir())
+
+
+def test_no_token_where_the_user_forbids_it(there, monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_IMPLICIT_TOKEN", True)
+    find(REPO)
+    assert not any(authorized for _, _, authorized in there.requests)
 
 
 PASSING = [
@@ -129,7 +150,7 @@ PASSING = [
 @pytest.mark.parametrize("fault", PASSING, ids=name)
 def test_a_fault_that_passes_is_not_noticed(there, saved, fault):
     there.faults.append(fault)
-    folder, _ = find(REPO)
+    folder = find(REPO).folder
     assert fault.times == 0
     assert verify(folder).contents == verify(saved).contents
 
@@ -156,10 +177,10 @@ def test_private(there, saved, monkeypatch, tmp_path):
     assert zoo.load("alice/secret").task == "language-model"
     monkeypatch.delenv("HF_TOKEN")
     with pytest.raises(UnknownModel, match="sign in"):
-        zoo.load("alice/secret@main", cache_dir=monkeypatch) if False else zoo.info("alice/secret2")
+        zoo.load("alice/secret", cache_dir=tmp_path / "empty")
     monkeypatch.setenv("HF_TOKEN", "hf_wrong")
     with pytest.raises(HubUnavailable, match="401") as caught:
-        zoo.load("alice/secret@main", cache_dir=tmp_path)
+        zoo.load("alice/secret", cache_dir=tmp_path / "empty")
     assert "hf_wrong" not in str(caught.value)
 
 
@@ -214,4 +235,4 @@ def test_publishing(hub, saved, fault):
     hub.faults.clear()
     no_token_left_the_hub(hub)
     done = zoo.publish(saved, REPO)
-    assert verify(find(f"{REPO}@{done.commit}")[0]).config == verify(saved).config
+    assert verify(find(f"{REPO}@{done.commit}").folder).config == verify(saved).config

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import sys
+import time
 from pathlib import Path
 
 import loopback
@@ -65,7 +66,7 @@ def test_a_branch_and_a_tag(hub, folder):
     done = zoo.publish(folder, REPO, revision="v1-candidate")
     assert published(hub) is None and published(hub, revision="v1-candidate").keys() == ALL
     HfApi().create_tag(REPO, tag="v1.0", revision="v1-candidate")
-    assert find(f"{REPO}@v1.0")[0].name == done.commit
+    assert find(f"{REPO}@v1.0").folder.name == done.commit
 
 
 def test_a_pull_request(hub, folder):
@@ -187,7 +188,7 @@ def test_refused(hub, folder, tmp_path):
         (lambda copy: (copy / "README.md").write_text("My own card."), CorruptCheckpoint),
         (lambda copy: (copy / "config.json").write_bytes(b"{}"), CorruptCheckpoint),
         (lambda copy: (copy / "manifest.json").unlink(), CorruptCheckpoint),
-        (shutil.rmtree, FileNotFoundError),
+        (shutil.rmtree, UnknownModel),
     ):
         copy = spoilt(spoil)
         with pytest.raises(error):
@@ -225,7 +226,7 @@ def test_the_card(hub, folder):
     assert data["license"] == "cc-by-4.0" and data["language"] == ["en"] and data["datasets"] == ["bob/texts"]
     assert data["base_model"] == "carol/base" and "recurrent-zoo" in data["tags"]
     assert [one.metric_value for one in card.data.eval_results] == [1.5, 1.5]
-    assert card_metadata.figures(card.content) == [1.5, 1.5]
+    assert card_metadata.figures(card.content) == [("a text", "nats per character", 1.5)] * 2
     for said in (
         f'zoo.load("{REPO}")',
         "Public domain.",
@@ -238,6 +239,48 @@ def test_the_card(hub, folder):
         assert said in card.content, said
     entry = parse_eval_result_entries(yaml.safe_load(files[".eval_results/zoo.yaml"]))
     assert entry == [EvalResultEntry("bob/texts", "nats_per_character", 1.5, notes="zoo evaluate")]
+
+
+def test_figures_that_no_longer_hold_are_taken_away(hub, folder):
+    metric = {"data": "a text", "figures": {"accuracy": 0.9}, "command": "zoo evaluate", "dataset": "bob/texts"}
+    zoo.checkpoint.update_manifest(folder, metrics=[metric])
+    zoo.publish(folder, REPO)
+    assert ".eval_results/zoo.yaml" in hub.files(REPO)
+    zoo.checkpoint.update_manifest(folder, metrics=[])
+    zoo.publish(folder, REPO)
+    assert ".eval_results/zoo.yaml" not in hub.files(REPO)
+
+
+def test_given_up_while_it_sends_it_publishes_nothing_later(hub, folder, monkeypatch):
+    monkeypatch.setattr("zoo.hub.publishing.DEADLINE", 0.3)
+    monkeypatch.setattr("zoo.hub.publishing.SLOWEST", 10**9)
+    hub.faults.append(Fault("PUT", "slow", 1.0))
+    with pytest.raises(HubUnavailable):
+        zoo.publish(folder, REPO)
+    time.sleep(1.5)
+    assert published(hub) is None
+
+
+def test_other_ways_to_name_both_sides(hub, folder):
+    assert zoo.publish(folder, "hf://alice/new").repo == "alice/new"
+    assert zoo.publish("mlstm-linux", "alice/linux").commit in hub.repos["alice/linux"].commits
+    with pytest.raises(ValueError, match="owner/name"):
+        zoo.publish(folder, "alice/my--model")
+
+
+def test_fine_tuning_records_the_commit_that_it_began_with(hub, saved, tmp_path):
+    first = zoo.publish(saved, REPO)
+    texts = (["hello", "wide"] * 4, ["greeting", "size"] * 4)
+    moved = []
+
+    def report(line):
+        if not moved:  # somebody publishes, and then the hub is gone
+            moved.append(hub.commit(REPO, {"README.md": b"another"}))
+            hub.faults.append(Fault("", "reset"))
+
+    zoo.finetune(REPO, texts, output=tmp_path / "tuned", epochs=1, report=report)
+    assert json.loads((tmp_path / "tuned/best/manifest.json").read_text())["base_model"] == f"{REPO}@{first.commit}"
+    assert moved
 
 
 def test_about_that_the_hub_would_not_take(hub, folder):
@@ -299,11 +342,53 @@ def test_verify_finds_what_is_wrong(folder, capsys, tmp_path):
     assert found["nats_per_character on a text"] is True and found["perplexity on a text"] is False
     status, out, err = run(capsys, "verify", str(folder), "--data", str(tmp_path))
     assert status == 2 and "FAILED" in out and "1 of its claims" in err
+    for command, figures in (
+        ("zoo evaluate m --help", {"perplexity": 1.0}),
+        ("zoo evaluate m --bogus", {"perplexity": 1.0}),
+        ("zoo evaluate m", {"perplexity": 1.0}),
+        ("zoo evaluate m --text 'text.txt", {"perplexity": 1.0}),
+        ("zoo evaluate m --text text.txt --last 7", {"perplexity": 1.0}),
+        ("zoo evaluate m --text text.txt", {"accuracy_of_everything": 1.0}),
+        ("zoo evaluate m --text text.txt", {**good["figures"], "accuracy_of_everything": 1.0}),
+    ):
+        zoo.checkpoint.update_manifest(folder, metrics=[{"data": "x", "command": command, "figures": figures}])
+        assert [finding.holds for finding in audit.audit(folder, tmp_path)][-1] is False
+    elsewhere = {"data": "x", "command": "zoo evaluate m --text=/etc/hostname", "figures": {"perplexity": 1.0}}
+    zoo.checkpoint.update_manifest(folder, metrics=[elsewhere])
+    assert [finding.holds for finding in audit.audit(folder, tmp_path)][-1] is None
     (folder / "tokenizer.json").write_bytes(b"{}")
     found = {finding.claim: finding.holds for finding in audit.audit(folder)}
     assert found["tokenizer.json"] is False and found["model.safetensors"] is True and "card" not in found
     (folder / "manifest.json").write_bytes(b"{")
     assert [finding.holds for finding in audit.audit(folder)] == [False]
+
+
+HEAD = "---\nlibrary_name: keras\n{}\n---\n"
+BOMB = "a: &a [1, 1]\nb: &b [*a, *a]\nmodel-index: [*b, *b]"
+
+
+@pytest.mark.parametrize(
+    "head", ["model-index:\n- name: x", "model-index: 3", BOMB, "model-index: [{results: 3}]", "{", ""]
+)
+def test_heads_that_are_none(head):
+    text = HEAD.format(head) if head else "# A card"
+    with pytest.raises(ValueError):
+        card_metadata.figures(text)
+
+
+def test_manifests_that_would_move_the_cursor(folder):
+    good = {"data": "x", "command": "y", "figures": {"z": 1.0}}
+    for metric in (
+        {**good, "figures": {"\x1b[2Jx": 1.0}},
+        {**good, "figures": {"z": 10**400}},
+        {**good, "data": "x\rok      all is well"},
+        {**good, "data": "x\nok      all is well"},
+        {**good, "command": "\u202ex"},
+    ):
+        with pytest.raises(ValueError, match="cannot be stored"):
+            zoo.checkpoint.update_manifest(folder, metrics=[metric])
+    with pytest.raises(ValueError, match="cannot be stored"):
+        zoo.checkpoint.update_manifest(folder, training={"\x1b[2J": 1})
 
 
 def test_the_whole_circle(hub, saved, tmp_path):

@@ -14,5 +14,5 @@ def arguments(add):
 
 def run(options):
     for name in options.models:
-        folder, _ = loading.find(name, options.revision, cache_dir=options.cache_dir)
-        print(f"{name:32} {folder}")
+        found = loading.find(name, options.revision, cache_dir=options.cache_dir)
+        print(f"{found.origin or name:32} {found.folder}")

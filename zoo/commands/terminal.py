@@ -5,7 +5,7 @@ import sys
 
 import zoo
 
-MODEL = "name of a shipped model, or the folder of a model or a training"
+MODEL = "name of a shipped model, folder of a model or a training, or owner/name[@revision] on the hub"
 TABLE = ".csv, .tsv or .jsonl file; .gz and .xz too"
 
 

@@ -68,15 +68,15 @@ class _Writer(_Served):
         logits, state = self.model.forward(tokens, self.model.initial_state(tf.shape(tokens)[0]), mask)
         last = tf.reduce_sum(tf.cast(mask, tf.int32), axis=1) - 1
         logits = tf.gather(logits, last, axis=1, batch_dims=1)
-        written = tf.TensorArray(tf.int32, length)
+        written = tf.TensorArray(tf.int32, tf.maximum(length, 1))  # one step at least, or there is no shape
 
         def write(i, logits, state, written):
             token = self._draw(logits, temperature, tf.random.experimental.stateless_fold_in(seed, i))
             logits, state = self.model.forward(token[:, None], state)
             return i + 1, logits[:, 0], state, written.write(i, token)
 
-        loop = tf.while_loop(lambda i, *_: i < length, write, (0, logits, state, written))
-        return {"texts": self.tokenizer.decode(tf.transpose(loop[-1].stack()))}
+        loop = tf.while_loop(lambda i, *_: i < tf.maximum(length, 1), write, (0, logits, state, written))
+        return {"texts": self.tokenizer.decode(tf.transpose(loop[-1].stack())[:, :length])}
 
     def _draw(self, logits, temperature, seed):
         logits = tf.cast(logits, tf.float32) + self.forbidden
@@ -104,7 +104,7 @@ class _Translator(_Served):
         written = tf.TensorArray(tf.int32, tf.reduce_max(limits), clear_after_read=False)
 
         def unfinished(i, token, states, done, written):
-            return tf.logical_not(tf.reduce_all(done))
+            return tf.equal(i, 0) | tf.logical_not(tf.reduce_all(done))  # one step at least, or there is no shape
 
         def write(i, token, states, done, written):
             logits, _, states = self.model.step(token, states, memory, keys, mask)

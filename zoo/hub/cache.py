@@ -5,6 +5,9 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from zoo.errors import ZooError
+from zoo.verification import read_manifest
+
 ABANDONED = 3600  # seconds after which an unfinished download is taken for a dead one
 
 
@@ -13,7 +16,8 @@ class Cached(NamedTuple):
 
     Attributes:
         repo, commit: as in `zoo.load(repo, revision=commit)`.
-        refs: the branches and tags that pointed to it when it came; none if a later commit has taken its place.
+        refs: the branches and tags that pointed to it when it came, and the commit itself if that was asked for; none
+            if a later commit has taken its place.
         size: bytes.
         folder: path.
     """
@@ -37,7 +41,7 @@ def cached(cache_dir=None):
 
 
 def prune(repos=None, cache_dir=None):
-    """Removes from the cache what a later commit has replaced, and what unfinished downloads left.
+    """Removes from the cache what a later commit of its branch has replaced, and what unfinished downloads left.
 
     Args:
         repos: list of `"owner/name"`, of which everything is removed; None for what is said above, of all.
@@ -76,5 +80,7 @@ def _scan(cache_dir):
 
 
 def _is_ours(revision):
-    names = {file.file_name for file in revision.files}
-    return {"manifest.json", "config.json"} <= names
+    try:
+        return bool(read_manifest(revision.snapshot_path))
+    except (ZooError, OSError):
+        return False

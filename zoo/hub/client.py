@@ -4,9 +4,14 @@ import threading
 import time
 
 from zoo.errors import HubUnavailable, IncompatibleCheckpoint, UnknownModel, ZooError
+from zoo.hub import guard
 
 DEADLINE = 60.0  # seconds that a call about little data may take in all, with every retry of the client
-STALLED = 300.0  # seconds after which a transfer of much data that does not move is given up
+STALLED = 600.0  # seconds after which a transfer of much data that does not move is given up; it moves by 10 MiB
+
+
+class GivenUp(HubUnavailable):
+    """The time is over; the client may still be at work in its thread."""
 
 
 class Watch:
@@ -14,10 +19,12 @@ class Watch:
 
     Args:
         seconds: after so many without a `tick` it is given up.
+        sign: a function whose result changes while it moves, even if another process moves it.
     """
 
-    def __init__(self, seconds=None):
+    def __init__(self, seconds=None, sign=lambda: None):
         self.seconds = DEADLINE if seconds is None else seconds
+        self.sign, self.seen = sign, sign()
         self.tick()
 
     def tick(self):
@@ -26,6 +33,10 @@ class Watch:
     @property
     def left(self):
         """Seconds."""
+        seen = self.sign()
+        if seen != self.seen:
+            self.seen = seen
+            self.tick()
         return self.last + self.seconds - time.monotonic()
 
 
@@ -49,10 +60,11 @@ def call(what, function, *args, watch=None, **kwargs):
             outcome.append((None, error))
         done.set()
 
-    threading.Thread(target=run, daemon=True, name=f"zoo: {what}").start()
-    while not done.wait(max(0.0, watch.left)):
+    guard.install()
+    threading.Thread(target=run, daemon=True, name=f"{guard.THREAD}{what}").start()
+    while not done.wait(min(1.0, max(0.0, watch.left))):
         if watch.left <= 0:
-            raise HubUnavailable(f"{what}: the hub gave no answer for {watch.seconds:g} seconds. {ADVICE}")
+            raise GivenUp(f"{what}: the hub gave no answer for {watch.seconds:g} seconds. {ADVICE}")
     result, error = outcome[0]
     if error is not None:
         ours = as_ours(error, what)

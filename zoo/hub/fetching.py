@@ -1,13 +1,15 @@
 """From the hub to a verified folder: into the cache of `huggingface_hub`, checked before anything of it is parsed."""
 
 import contextlib
+import functools
 import hashlib
-import re
 from pathlib import Path
 
 from zoo import verification
+from zoo.atomic_files import atomic_write
 from zoo.errors import CorruptCheckpoint, HubUnavailable, UnsafeCheckpoint
-from zoo.hub.client import STALLED, Watch, call
+from zoo.hub import guard
+from zoo.hub.client import STALLED, GivenUp, Watch, call
 from zoo.hub.names import COMMIT
 from zoo.verification import FILES, LARGEST
 
@@ -46,6 +48,7 @@ def fetch(name, manifest_sha256=None, *, cache_dir=None, local_files_only=False,
         download.mend(file, lambda file=file: verification.check_file(folder, file, manifest), entry["size"])
         if file == "config.json":
             verification.read_config(folder, manifest)  # refuses weights of another size before they are fetched
+    download.keep()
     return folder
 
 
@@ -75,59 +78,64 @@ class _Download:
             check()
 
     def __call__(self, file, size, force_download=False):
-        from huggingface_hub import hf_hub_download
+        from huggingface_hub import errors, hf_hub_download
 
         most = LARGEST[file] if size is None else size
-        watch = Watch() if most <= LARGEST[MANIFEST] else Watch(STALLED)
-        where = {"repo_id": self.name.repo, "filename": file, "revision": self.commit or self.name.revision}
+        watch = Watch() if most <= LARGEST[MANIFEST] else Watch(STALLED, self._arrived)
+        download = functools.partial(
+            hf_hub_download,
+            self.name.repo,
+            file,
+            revision=self.commit or self.name.revision,
+            cache_dir=self.cache_dir,
+            local_files_only=self.local_files_only,
+            force_download=force_download,
+            library_name="recurrent-zoo",
+            tqdm_class=_progress(file, most, watch),
+        )
 
-        def download():
-            if not self.local_files_only and (force_download or not self._is_cached(where)):
-                _check_answer(where, most)
-            return hf_hub_download(
-                **where,
-                cache_dir=self.cache_dir,
-                local_files_only=self.local_files_only,
-                force_download=force_download,
-                library_name="recurrent-zoo",
-                tqdm_class=_progress(file, most, watch),
-            )
+        def twice():
+            guard.EXPECTED.most = most
+            try:
+                return download()
+            except errors.HfHubHTTPError:
+                raise
+            except (
+                errors.HTTPError
+            ):  # the client tries again by itself, but not where an answer breaks off at its start
+                return download()
 
         try:
-            return Path(call(f"{file} of {self.name}", download, watch=watch))
-        except HubUnavailable:
-            self._unlock()
+            return Path(call(f"{file} of {self.name}", twice, watch=watch))
+        except GivenUp:
+            for lock in (self._cache() / ".locks" / self._own_folder()).glob("*.lock"):
+                with contextlib.suppress(OSError):  # the thread that is given up holds one, and others can do without
+                    lock.unlink()
             raise
 
-    def _unlock(self):
-        """Removes the client's locks, which a call that was given up may hold for long; it can do without them."""
-        from huggingface_hub import constants
-        from huggingface_hub.file_download import repo_folder_name
+    def keep(self):
+        """Notes that this commit was asked for by name, so that `zoo.hub.prune` leaves it."""
+        ref = self._cache() / self._own_folder() / "refs" / self.commit
+        if self.name.is_pinned and not ref.exists():
+            with contextlib.suppress(OSError):  # a cache that is read only
+                ref.parent.mkdir(exist_ok=True)
+                atomic_write(ref, self.commit.encode())
 
-        locks = Path(self.cache_dir or constants.HF_HUB_CACHE) / ".locks"
-        for lock in (locks / repo_folder_name(repo_id=self.name.repo, repo_type="model")).glob("*.lock"):
+    def _arrived(self):
+        """Bytes of the unfinished files of this repository, whichever process fetches them."""
+        found = 0
+        for path in (self._cache() / self._own_folder() / "blobs").glob("*.incomplete"):
             with contextlib.suppress(OSError):
-                lock.unlink()
+                found += path.stat().st_size
+        return found
 
-    def _is_cached(self, where):
-        from huggingface_hub import try_to_load_from_cache
+    def _cache(self):
+        from huggingface_hub import constants
 
-        return self.commit is not None and isinstance(try_to_load_from_cache(**where, cache_dir=self.cache_dir), str)
+        return Path(self.cache_dir or constants.HF_HUB_CACHE)
 
-
-def _check_answer(where, most):
-    """Refuses what the client would take as it is: an ETag, which becomes the name of a file, and too great a size."""
-    from huggingface_hub import get_hf_file_metadata, get_token, hf_hub_url
-    from huggingface_hub.errors import HTTPError, OfflineModeIsEnabled
-
-    try:
-        found = get_hf_file_metadata(hf_hub_url(**where), token=get_token())
-    except (HTTPError, OfflineModeIsEnabled):
-        return  # the client itself shall look into its cache, or say what is wrong
-    if not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", found.etag or ""):
-        raise UnsafeCheckpoint(where["filename"], f"the hub gives it the ETag {found.etag!r:.100}, which is no hash")
-    if (found.size or 0) > most:
-        raise UnsafeCheckpoint(where["filename"], f"the hub says it has {found.size:,} bytes, of at most {most:,}")
+    def _own_folder(self):
+        return f"models--{self.name.repo.replace('/', '--')}"
 
 
 def _progress(file, most, watch):
@@ -137,10 +145,14 @@ def _progress(file, most, watch):
     class Progress(tqdm):
         received = 0
 
+        def __init__(self, *args, name=None, **kwargs):
+            super().__init__(*args, name=name, **kwargs)
+            self.of_the_file = not (name or "").endswith(".transfer")  # what Xet receives may be more than the file
+
         def update(self, n=1):
             if most > LARGEST[MANIFEST]:
                 watch.tick()
-            self.received += n or 0
+            self.received += (n or 0) if self.of_the_file else 0
             if self.received > most:
                 raise UnsafeCheckpoint(file, f"the hub sends more than the {most:,} bytes that it should have")
             return super().update(n)

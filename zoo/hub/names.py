@@ -29,6 +29,12 @@ class HubName(NamedTuple):
         return self.repo if self.revision is None else f"{self.repo}@{self.revision}"
 
 
+def _is_repo(repo):
+    """Whether the hub takes it for a repository, besides what the pattern says."""
+    ends = (".git", ".", "-")
+    return len(repo) <= 96 and not any(part in repo for part in ("--", "..")) and not repo.endswith(ends)
+
+
 def parse(name, revision=None):
     """The `HubName` that a str is, or None if it cannot be one.
 
@@ -45,7 +51,7 @@ def parse(name, revision=None):
     (None, None)
     """
     found = NAME.fullmatch(name.removeprefix(SCHEME))
-    if found is None:
+    if found is None or not _is_repo(found["repo"]):
         if name.startswith(SCHEME):
             raise ValueError(f"A model on the hub is {SCHEME}owner/name or {SCHEME}owner/name@revision: {name!r:.200}")
         return None

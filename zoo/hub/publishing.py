@@ -34,7 +34,7 @@ def publish(model, repo, *, revision="main", private=True, create_pr=False, abou
     The card and its metadata are generated from the manifest. Sign in first, with `hf auth login`.
 
     Args:
-        model: a model of the zoo; or the folder of a checkpoint or a training.
+        model: a model of the zoo; the folder of a checkpoint or a training; or the name of a shipped model.
         repo: `"owner/name"` of the repository, which is made if there is none.
         revision: branch, made if there is none.
         private: whether a new repository is seen by its owner only.
@@ -67,29 +67,36 @@ def prepare(model, repo, about=None):
         with tempfile.TemporaryDirectory() as folder:
             checkpoint.save(model, Path(folder) / "model")
             return _sealed(Path(folder) / "model", name.repo, about)
-    folder = checkpoint.resolve(Path(model).expanduser())
+    from zoo.loading import find  # which itself knows the hub
+
+    folder = checkpoint.resolve(find(model, local_files_only=True).folder)
     _check_folder(folder)
     return _sealed(folder, name.repo, about)
 
 
 def send(files, repo, *, revision="main", private=True, create_pr=False):
     """Sends what `prepare` gave; arguments and errors as in `publish`."""
-    from huggingface_hub import CommitOperationAdd, HfApi
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
+    repo = parse(repo).repo
     api, what = HfApi(library_name="recurrent-zoo"), f"publishing to {repo}"
     if not create_pr:
         call(what, api.create_repo, repo, private=private, exist_ok=True)
     parent = call(what, _head, api, repo, revision, make=not create_pr)
+    additions = [CommitOperationAdd(path, data) for path, data in files.items()]
+    stale = {FIGURES} & {file.rfilename for file in parent.siblings} - files.keys()
+    time = Watch(DEADLINE + sum(map(len, files.values())) / SLOWEST)
+    where = {"revision": revision, "create_pr": create_pr}
+    # First the large files, which are seen by nobody yet: given up or interrupted there, nothing is published later.
+    call(what, api.preupload_lfs_files, repo, additions, free_memory=False, watch=time, **where)
     done = call(
-        what,
+        f"{what} (the last step; it may have arrived all the same, see its page)",
         api.create_commit,
         repo,
-        [CommitOperationAdd(path, data) for path, data in files.items()],
+        [*additions, *map(CommitOperationDelete, sorted(stale))],
         commit_message=f"Publish {repo.partition('/')[2]}",
-        revision=revision,
-        parent_commit=parent,
-        create_pr=create_pr,
-        watch=Watch(DEADLINE + sum(map(len, files.values())) / SLOWEST),
+        parent_commit=parent.sha,
+        **where,
     )
     if not COMMIT.fullmatch(done.oid or ""):
         raise HubUnavailable(f"{what}: the hub gave no commit. See on its page whether the files are there.")
@@ -100,16 +107,16 @@ def send(files, repo, *, revision="main", private=True, create_pr=False):
 
 
 def _head(api, repo, revision, make):
-    """The commit that a branch is at; of a branch that is made, the one that `main` is at."""
+    """What the hub knows of the commit that a branch is at; of a branch that is made, the one that `main` is at."""
     from huggingface_hub.errors import RevisionNotFoundError
 
     try:
-        return api.model_info(repo, revision=revision).sha
+        return api.model_info(repo, revision=revision)
     except RevisionNotFoundError:
         if not make:
             raise
     api.create_branch(repo, branch=revision, exist_ok=True)
-    return api.model_info(repo, revision=revision).sha
+    return api.model_info(repo, revision=revision)
 
 
 def _check_folder(folder):
