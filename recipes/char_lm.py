@@ -20,6 +20,7 @@ import keras  # noqa: E402
 import zoo  # noqa: E402
 from recipes import data, messages  # noqa: E402
 from zoo import distributed  # noqa: E402
+from zoo.stored_weights import DTYPES  # noqa: E402
 
 UNITS = {"rnn": 1280, "lstm": 640, "peephole": 640, "gru": 736, "mlstm": 571}  # 1.9 million parameters each
 FULL_NAMES = {
@@ -61,7 +62,7 @@ def arguments(argv=None):
     add("--validation", type=float, default=0.05, help="fraction, at the beginning, to choose by; 0: none")
     add("--seed", type=int, default=1)
     add("--precision", choices=("float32", "mixed_bfloat16"), default="float32")
-    add("--store", choices=("float16", "float32"), default="float16", help="type of the weights on disk")
+    add("--store", choices=DTYPES, default="float16", help="type of the weights on disk")
     add("--checkpoint-minutes", type=float, default=5.0)
     add("--distribute", choices=distributed.CHOICES, help="train on several devices, or processes of a cluster (JAX)")
     add("--smoke", action="store_true", help="a tiny model for a minute, to see that all works")

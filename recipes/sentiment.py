@@ -25,6 +25,7 @@ from zoo import distributed, sampled_softmax  # noqa: E402
 from zoo.atomic_files import atomic_write  # noqa: E402
 from zoo.models.classifier import POOLING  # noqa: E402
 from zoo.rows import rows  # noqa: E402
+from zoo.stored_weights import DTYPES  # noqa: E402
 
 WARMUP = 200  # steps
 TUNING = "pooling hidden_units embedding_dropout dropout recurrent_dropout head_dropout longest batch_tokens".split()
@@ -60,7 +61,7 @@ def arguments(argv=None):
     add("--average", type=float, default=0.999, help="momentum of the moving average of the weights; 0 for none")
     add("--seed", type=int, default=1)
     add("--precision", choices=("float32", "mixed_bfloat16"), default="float32")
-    add("--store", choices=("float16", "float32"), default="float16", help="type of the weights on disk")
+    add("--store", choices=DTYPES, default="float16", help="type of the weights on disk")
     add("--checkpoint-minutes", type=float, default=5.0)
     add("--distribute", choices=distributed.CHOICES, help="train on several devices, or processes of a cluster (JAX)")
     probe = stages.add_parser("probe", help="find what the states of a language model know of two labels")
@@ -82,7 +83,7 @@ def arguments(argv=None):
     for sub in (probe, finetune, soup):
         add = sub.add_argument
         add("--test", type=Path, help="as --data, for the final figure")
-        add("--store", choices=("float16", "float32"), default="float16", help="type of the weights on disk")
+        add("--store", choices=DTYPES, default="float16", help="type of the weights on disk")
     finetune.add_argument("--checkpoint-minutes", type=float, default=5.0)
     add = curve.add_argument
     add("--sizes", nargs="+", type=int, default=[50, 100, 500, 2000], help="labels, besides all there are")

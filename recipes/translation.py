@@ -21,6 +21,7 @@ from recipes.sentiment_figures import add_metric  # noqa: E402
 from zoo import distributed, translator_training  # noqa: E402
 from zoo.models.encoder import RECURRENT  # noqa: E402
 from zoo.models.translator_config import ATTENTION, TranslatorConfig  # noqa: E402
+from zoo.stored_weights import DTYPES  # noqa: E402
 from zoo.translation_scores import evaluate_translations  # noqa: E402
 
 NO_RESULT = ("output", "checkpoint_minutes", "distribute", "manual_dir", "card", "test_source", "test_target")
@@ -66,7 +67,7 @@ def arguments(argv=None):
     add("--average", type=float, default=0.999, help="momentum of the moving average of the weights; 0 for none")
     add("--seed", type=int, default=1)
     add("--precision", choices=("float32", "mixed_bfloat16"), default="float32")
-    add("--store", choices=("float16", "float32"), default="float16", help="type of the weights on disk")
+    add("--store", choices=DTYPES, default="float16", help="type of the weights on disk")
     add("--checkpoint-minutes", type=float, default=5.0)
     add("--distribute", choices=distributed.CHOICES, help="train on several devices, or processes of a cluster (JAX)")
     add("--card", type=Path, help="checkpoint whose card shall show the figures, too")

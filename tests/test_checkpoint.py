@@ -123,7 +123,7 @@ def test_a_foreign_model(tmp_path, stranger):
         zoo.save(stranger() if isinstance(stranger, type) else stranger, tmp_path / "model")
 
 
-@pytest.mark.parametrize("dtype", ["float64", "int8", None, 16])
+@pytest.mark.parametrize("dtype", ["float64", "int4", None, 16])
 def test_a_foreign_dtype(model, tmp_path, dtype):
     with pytest.raises(ValueError, match="`dtype` must be one of"):
         zoo.save(model, tmp_path / "model", dtype=dtype)

@@ -40,7 +40,7 @@ def save(model, folder, manifest=None, dtype="float32"):
         model: a model of the zoo.
         folder: path. It must not exist, be empty, or be a checkpoint.
         manifest: dict of what is known about the model, kept in `manifest.json` and shown in the card.
-        dtype: type of the stored weights, `"float32"` or `"float16"`.
+        dtype: type of the stored weights, `"float32"`, `"float16"` or `"int8"`, see `zoo.stored_weights`.
 
     Raises:
         FileExistsError: the folder holds something else.
@@ -60,8 +60,8 @@ def save(model, folder, manifest=None, dtype="float32"):
         raise ValueError(f"`dtype` must be one of {list(stored_weights.DTYPES)}. Received: dtype={dtype!r}")
     if type(model) not in MODELS.values():
         raise TypeError(f"`model` must be a model of the zoo. Received: {type(model).__name__}")
-    with np.errstate(over="ignore"):
-        arrays = {name: ops.convert_to_numpy(weight).astype(dtype) for name, weight in model.named_weights().items()}
+    weights = {name: ops.convert_to_numpy(weight) for name, weight in model.named_weights().items()}
+    arrays = stored_weights.encode(weights, dtype)
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise ValueError(f"The weight {name!r} is not finite as {dtype}. Nothing was saved.")

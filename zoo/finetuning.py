@@ -186,7 +186,7 @@ def finetune(
 
 def _check(settings, checkpoint_minutes):
     """Says what cannot be before anything is read or written."""
-    choices = {"bad_rows": ("error", "skip"), "dtype": tuple(DTYPES)}
+    choices = {"bad_rows": ("error", "skip"), "dtype": DTYPES}
     for name, known in choices.items():
         if settings[name] not in known:
             raise ValueError(f"`{name}` must be one of {known}. Received: {name}={settings[name]!r:.100}")

@@ -158,7 +158,7 @@ def finetune_translator(
     >>> isinstance(model.translate("Yes."), str)
     True
     """
-    for name, value, known in (("bad_rows", bad_rows, ("error", "skip")), ("dtype", dtype, tuple(DTYPES))):
+    for name, value, known in (("bad_rows", bad_rows, ("error", "skip")), ("dtype", dtype, DTYPES)):
         if value not in known:
             raise ValueError(f"`{name}` must be one of {known}. Received: {name}={value!r:.100}")
     for name, value, least in (("epochs", epochs, 1), ("batch_tokens", batch_tokens, 1), ("seed", seed, 0)):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import zoo
 from zoo import converters
+from zoo.stored_weights import DTYPES
 
 SUMMARY = "make a checkpoint of weights that others have published"
 CONVERTERS = {
@@ -29,7 +30,7 @@ def arguments(add):
         'character, "[UNK]" or "" for padding. Not needed for models on bytes',
     )
     add("--labels", help="of a classifier, in the order of its outputs, such as negative,positive")
-    add("--dtype", choices=("float16", "float32"), default="float32", help="type of the weights on disk")
+    add("--dtype", choices=DTYPES, default="float32", help="type of the weights on disk")
 
 
 def run(options):
