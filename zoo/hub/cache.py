@@ -74,7 +74,7 @@ def prune(repos=None, cache_dir=None):
 def _scan(cache_dir):
     from huggingface_hub import constants, scan_cache_dir
 
-    folder = Path(cache_dir or constants.HF_HUB_CACHE)
+    folder = Path(cache_dir or constants.HF_HUB_CACHE).expanduser()
     folder.mkdir(parents=True, exist_ok=True)
     return scan_cache_dir(folder)
 

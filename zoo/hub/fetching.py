@@ -100,9 +100,7 @@ class _Download:
                 return download()
             except errors.HfHubHTTPError:
                 raise
-            except (
-                errors.HTTPError
-            ):  # the client tries again by itself, but not where an answer breaks off at its start
+            except errors.HTTPError:  # after a connection that breaks, the client itself does not try again
                 return download()
 
         try:
@@ -132,7 +130,7 @@ class _Download:
     def _cache(self):
         from huggingface_hub import constants
 
-        return Path(self.cache_dir or constants.HF_HUB_CACHE)
+        return Path(self.cache_dir or constants.HF_HUB_CACHE).expanduser()
 
     def _own_folder(self):
         return f"models--{self.name.repo.replace('/', '--')}"
