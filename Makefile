@@ -27,6 +27,9 @@ demo: $(VENV)/installed
 	@echo
 	@echo 'zoo generate mlstm-reviews --prompt "The film" --length 200 --clamp 420=-15 --seed 1'
 	@$(BIN)/zoo generate mlstm-reviews --prompt "The film" --length 200 --clamp 420=-15 --seed 1 $(QUIETLY)
+	@echo
+	@echo 'zoo translate attention-en-de "A man rides a red bicycle." "I have never seen such a big dog."'
+	@$(BIN)/zoo translate attention-en-de "A man rides a red bicycle." "I have never seen such a big dog." $(QUIETLY)
 
 test: $(VENV)/installed-test
 	$(BIN)/ruff check .

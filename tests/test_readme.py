@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import zoo
 from zoo import cli
 
 ROOT = Path(__file__).parent.parent
@@ -33,6 +34,9 @@ def folder(tmp_path_factory):
     (path / "my_corpus.txt").write_text("\n".join(lines))
     tickets = (f"{' '.join(draw.choices(WORDS, k=5))},{draw.choice(['billing', 'parcels'])}\n" for _ in range(60))
     (path / "tickets.csv").write_text("body,queue\n" + "".join(tickets))
+    pairs = (" ".join(draw.choices(WORDS, k=5)) for _ in range(300))
+    (path / "my_pairs.tsv").write_text("".join(f"{line}\t{line.upper()}\n" for line in pairs))
+    (path / "sentences.txt").write_text("A dog sleeps.\n\nTwo men talk.\n")
     (path / "recipes").symlink_to(ROOT / "recipes")
     return path
 
@@ -63,8 +67,8 @@ def outputs(folder, *headings):
 
 
 def test_every_command_is_tried():
-    here = len(commands("Generate", "Train")) + len(commands("Classify"))
-    assert len(commands("")) == here + len(commands("Publish")) == 14 + 10  # the latter in tests/hub/test_readme.py
+    here = len(commands("Generate", "Train")) + len(commands("Classify")) + len(commands("Translate"))
+    assert len(commands("")) == here + len(commands("Publish")) == 20 + 10  # the latter in tests/hub/test_readme.py
 
 
 def test_commands_of_language_models(folder):
@@ -87,6 +91,19 @@ def test_commands_of_classifiers(folder):
     assert (folder / "labelled.csv").read_text().startswith("body,queue,predicted_label,probability\n")
     assert "<span" in (folder / "trace.html").read_text()
     assert '"accuracy"' in said["zoo evaluate my-queue-model"]
+
+
+def test_commands_of_translators(folder):
+    said = outputs(folder, "Translate")
+    first, dog = next(iter(said.values())).splitlines()
+    assert "Mann" in first and "Hund" in dog
+    assert (folder / "alignment.png").read_bytes().startswith(b"\x89PNG")
+    assert (folder / "translated.txt").read_text().splitlines()[1] == ""
+    assert "zoo translate my-en-de" in said["zoo finetune attention-en-de"]
+    training = zoo.info(folder / "my-en-de")["training"]
+    assert training["command"] == "zoo finetune attention-en-de --tsv my_pairs.tsv --epochs 1 --output my-en-de"
+    assert '"bleu"' in said["zoo evaluate my-en-de"]
+    assert (folder / "runs" / "my-translator" / "best" / "manifest.json").exists()
 
 
 def test_code(folder):

@@ -59,6 +59,30 @@ def test_knows_an_opinion_and_where_it_turns(name):
     assert trace.moment_scores[turn] > 0 > trace.moment_scores[-1]
 
 
+SENTENCES = {  # and what their translations must have, in this order
+    "attention-en-de": {
+        "A man is riding a bicycle.": ("Mann", "fährt", "Fahrrad"),
+        "Two dogs are playing in the snow.": ("Hunde", "spielen", "Schnee"),
+        "I have never seen him.": ("Ich", "habe", "gesehen"),
+    },
+    "attention-en-fr": {
+        "A man is riding a bicycle.": ("homme", "vélo"),
+        "Two dogs are playing in the snow.": ("Deux", "chiens", "neige"),
+        "I have never seen him.": ("jamais", "vu"),
+    },
+}
+
+
+@each("translation")
+def test_translates_captions_and_everyday_sentences(name):
+    model = zoo.load(name)
+    for sentence, words in SENTENCES[name].items():
+        result = model.translate(sentence, return_alignments=True)
+        places = [result.text.find(word) for word in words]
+        assert -1 not in places and places == sorted(places), result.text
+        assert result.alignment.sum(axis=1) == pytest.approx(1.0, abs=1e-3)
+
+
 @each()
 def test_the_manifest_tells_where_it_comes_from(name):
     info = zoo.info(name)

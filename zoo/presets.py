@@ -1,6 +1,10 @@
 """The models that have a name. A table of data, written by `recipes/ship.py`."""
 
 PRESETS = {
+    "attention-en-de": {
+        "task": "translation",
+        "manifest_sha256": "f18f7a9df6574c88aa8347770e3cd96f459cc4796e2243532e9f719791c640ec",
+    },
     "gru-shakespeare": {
         "task": "language-model",
         "manifest_sha256": "4dd357a17082d7475b612f8c5d95f5373bf962723287d5e6eceea1d4bf232cd0",
