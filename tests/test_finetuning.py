@@ -118,6 +118,7 @@ def tune(base, output):
     zoo.finetune(base, planted(200), output=output, **{**OPTIONS, "epochs": 4})
 
 
+@pytest.mark.slow  # as tests/recipes/test_char_lm.py, of the same loop
 def test_killed_and_called_again_it_ends_with_the_same_weights(base, tmp_path):
     code = SCRIPT.format(tests=str(Path(__file__).parent), base=str(base), output=str(tmp_path / "killed"))
     process = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)})

@@ -30,12 +30,12 @@ def folder(tmp_path_factory):
 
     path = tmp_path_factory.mktemp("readme")
     draw = random.Random(1)
-    lines = (" ".join(draw.choices(WORDS, k=9)).capitalize() + "." for _ in range(500))
+    lines = (" ".join(draw.choices(WORDS, k=9)).capitalize() + "." for _ in range(200))
     (path / "my_corpus.txt").write_text("\n".join(lines))
     tickets = (f"{' '.join(draw.choices(WORDS, k=5))},{draw.choice(['billing', 'parcels'])}\n" for _ in range(60))
     (path / "tickets.csv").write_text("body,queue\n" + "".join(tickets))
-    pairs = (" ".join(draw.choices(WORDS, k=5)) for _ in range(300))
-    (path / "my_pairs.tsv").write_text("".join(f"{line}\t{line.upper()}\n" for line in pairs))
+    pairs = (draw.choices(WORDS, k=5) for _ in range(100))
+    (path / "my_pairs.tsv").write_text("".join(f"{' '.join(words)}\t{' '.join(words[::-1])}\n" for words in pairs))
     (path / "sentences.txt").write_text("A dog sleeps.\n\nTwo men talk.\n")
     (path / "recipes").symlink_to(ROOT / "recipes")
     return path

@@ -24,6 +24,7 @@ def lists(count=60, seed=5):
     return [pair.source for pair in found], [pair.target for pair in found]
 
 
+@pytest.mark.slow
 def test_it_learns_and_interrupted_it_goes_on_to_the_same_weights(base, tmp_path):
     said, before = [], (base / "model.safetensors").read_bytes()
 

@@ -47,8 +47,10 @@ class PairBuckets:
     Example:
 
     >>> pair = Parallel([np.arange(5), np.arange(20)], [np.arange(4), np.arange(21)])
-    >>> sorted(batch[0].shape for batch in PairBuckets(pair, tokens=60)(epoch=0))
-    [(3, 20), (7, 8)]
+    >>> sorted(batch[0].shape for batch in PairBuckets(pair, tokens=8)(epoch=0))
+    [(1, 8), (1, 20)]
+    >>> [batch[0].shape for batch in PairBuckets(pair, tokens=60)(epoch=0)]
+    [(3, 20)]
     """
 
     unit = "target tokens"
@@ -57,6 +59,10 @@ class PairBuckets:
         self.pairs, self.seed = pairs, seed
         longest = [max(len(source), len(target) - 1) for source, target in zip(*pairs)]
         self.times = np.array([_time(n) for n in longest])
+        known = np.unique(self.times)
+        for time, next_time in zip(known, known[1:]):  # less than a batch of one shape joins the next: less is compiled
+            if (self.times == time).sum() < tokens // time:
+                self.times[self.times == time] = next_time
         self.rows = {int(time): max(1, tokens // int(time)) for time in np.unique(self.times)}
         self.count = sum(-(-int((self.times == time).sum()) // rows) for time, rows in self.rows.items())
         self.size = sum(len(target) - 1 for target in pairs.target) / self.count
