@@ -30,7 +30,7 @@ def folder(tmp_path_factory):
 
     path = tmp_path_factory.mktemp("readme")
     draw = random.Random(1)
-    lines = (" ".join(draw.choices(WORDS, k=9)).capitalize() + "." for _ in range(200))
+    lines = (" ".join(draw.choices(WORDS, k=9)).capitalize() + "." for _ in range(500))
     (path / "my_corpus.txt").write_text("\n".join(lines))
     tickets = (f"{' '.join(draw.choices(WORDS, k=5))},{draw.choice(['billing', 'parcels'])}\n" for _ in range(60))
     (path / "tickets.csv").write_text("body,queue\n" + "".join(tickets))
