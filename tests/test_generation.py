@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from tests.odd_texts import ODD
 from zoo import generation, samplers
 from zoo.backend import compiled
 from zoo.models import LanguageModel, LanguageModelConfig, language_model
@@ -289,50 +290,6 @@ def test_errors_name_the_argument(name, value, error):
 def test_a_stream_takes_one_prompt():
     with pytest.raises(TypeError, match="`prompt` must be a str"):
         make().stream(["abc"])
-
-
-ODD = {
-    "empty": "",
-    "space": " ",
-    "spaces": " " * 1000,
-    "newline": "\n",
-    "newlines": "\n" * 100,
-    "carriage return": "\r\n\r",
-    "tab": "\t",
-    "NUL": "\0",
-    "NULs": "a\0\0b",
-    "control": "\x01\x1b[31m\x7f",
-    "lone high surrogate": "\ud800",
-    "lone low surrogate": "a\udc00b",
-    "swapped surrogates": "\udc00\ud800",
-    "surrogate escape": b"\xff\xfe".decode("utf-8", "surrogateescape"),
-    "emoji": "😀",
-    "emoji joined": "👩\u200d👩\u200d👧\u200d👦",
-    "emoji with skin": "👍🏽",
-    "flag": "🇪🇺",
-    "right to left": "שלום עולם",
-    "right to left override": "\u202eabc\u202c",
-    "Arabic": "مرحبا",
-    "Chinese": "你好",
-    "Thai": "สวัสดี",
-    "combining": "e\u0301",
-    "zalgo": "a" + "\u0301" * 500,
-    "zero width": "\u200b\u200c\ufeff",
-    "byte order mark": "\ufeffabc",
-    "line separators": "\u2028\u2029\x85",
-    "replacement": "\ufffd",
-    "noncharacter": "\uffff\ufdd0",
-    "last code point": "\U0010ffff",
-    "private": "\ue000",
-    "quotes": "\"'`\\",
-    "percent": "%s %n {0} ${HOME}",
-    "path": "../../etc/passwd",
-    "markup": "<script>alert(1)</script>",
-    "digits": "0123456789" * 20,
-    "capitals": "ABC",
-    "long line": "abcdefgh " * 200,
-    "one long word": "a" * 2000,
-}
 
 
 @pytest.mark.parametrize("text", ODD.values(), ids=ODD)

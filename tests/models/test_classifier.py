@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 
 import keras
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 from keras import ops
 
 import zoo
+from tests.odd_texts import ODD
 from zoo.backend import training_step
 from zoo.distinct import distinct
 from zoo.models import Classifier, ClassifierConfig
@@ -87,6 +89,31 @@ def test_classify():
     for wrong in (None, 5, [b"a"], ["a", None]):
         with pytest.raises(TypeError, match="`texts` must be a str"):
             model.classify(wrong)
+
+
+@functools.cache
+def shared():
+    return make()
+
+
+@pytest.mark.parametrize("text", ODD.values(), ids=ODD)
+def test_odd_texts(text):
+    result = shared().classify(text)
+    assert result.label in LABELS and sum(result.probabilities.values()) == pytest.approx(1, abs=1e-5)
+
+
+def test_odd_texts_do_not_disturb_each_other():
+    model, texts = shared(), list(ODD.values())
+    alone = np.concatenate([model.probabilities(text) for text in texts])
+    np.testing.assert_allclose(model.probabilities(texts), alone, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_ten_megabytes_and_ten_thousand_texts():
+    results = shared().classify(["a" * 10_000_000, "fine " * 2_000_000])
+    assert all(np.isfinite(result.probability) for result in results)
+    many = shared().probabilities(["abc", ""] * 5000)
+    assert many.shape == (10_000, 3) and np.ptp(many[::2], axis=0).max() < 1e-6
 
 
 @pytest.mark.parametrize("tokenizer", [ByteTokenizer("review"), zoo.tokenizers.SubwordTokenizer(("Ġ d", "Ġd u"))])
