@@ -36,7 +36,16 @@ def test_evaluate_prints_the_score_of_the_whole_file(folder, tmp_path, capsys, s
     assert cli.main(["evaluate", str(folder), "--text", str(path), "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)
     score = zoo.load(folder).score(text)
-    names = "nats_per_character", "bits_per_character", "bits_per_byte", "perplexity", "characters", "seconds"
+    names = (
+        "nats_per_character",
+        "bits_per_character",
+        "bits_per_byte",
+        "perplexity",
+        "word_perplexity",
+        "characters",
+        "words",
+        "seconds",
+    )
     assert tuple(figures) == names
     assert figures["nats_per_character"] == pytest.approx(score.nats_per_character, rel=1e-6)
     assert figures["bits_per_character"] == pytest.approx(score.bits_per_character, rel=1e-6)

@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import threading
+import time
 from types import SimpleNamespace
 
 import keras
@@ -16,10 +17,18 @@ from safetensors.numpy import save
 from zoo import training, training_log
 from zoo.backend import training_step
 from zoo.errors import CorruptCheckpoint, TrainingDiverged, ZooError
+from zoo.prefetching import prefetched
 from zoo.training_log import Progress
 
 STEPS, EPOCHS = 12, 3
 CARRY = (np.zeros((4, 3), "float32"),)
+
+
+@pytest.fixture(autouse=True)
+def no_thread(monkeypatch):
+    """Each batch is made right before its step, so that what happens there happens at a known step."""
+    plain = lambda sequence, start: (sequence[i] for i in range(start, len(sequence)))  # noqa: E731
+    monkeypatch.setattr(training, "prefetched", plain)
 
 
 class Toy(keras.Model):
@@ -123,7 +132,7 @@ def weights(model):
 
 
 def timeless(record):
-    return {k: v for k, v in record.items() if k not in ("minutes", "rows_per_second")}
+    return {k: v for k, v in record.items() if k not in ("minutes", "rows_per_second", "device_idle")}
 
 
 def assert_same(arrays, expected):
@@ -277,7 +286,7 @@ def test_history_log_and_curve(uninterrupted):
     with (uninterrupted.folder / "log.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert rows == [{k: str(v) for k, v in h.items()} for h in uninterrupted.history]
-    assert set(rows[0]) == {"epoch", "loss", "validation", "learning_rate", "rows_per_second", "minutes"}
+    assert set(rows[0]) == {"epoch", "loss", "validation", "learning_rate", "rows_per_second", "device_idle", "minutes"}
     assert (uninterrupted.folder / "loss.png").read_bytes().startswith(b"\x89PNG")
     names = {path.name for path in uninterrupted.folder.iterdir()}
     assert names == {training.STATE_FILE, training.LOCK_FILE, "log.csv", "loss.png"}  # nothing temporary stays
@@ -389,7 +398,7 @@ def test_progress_lines(tmp_path, monkeypatch):
     monkeypatch.setattr(training, "CHECK_EVERY", 2)
     run = Run(tmp_path, epochs=2)
     history = run()
-    line = r"epoch 1/2  4/12  loss \d+\.\d{4} \(\d+\.\d{3} bits\)  \d+ rows/s  \d+\.\d min left"
+    line = r"epoch 1/2  4/12  loss \d+\.\d{4} \(\d+\.\d{3} bits\)  \d+ rows/s, \d+\.\d% idle  \d+\.\d min left"
     assert any(re.fullmatch(line, found) for found in run.lines), run.lines
     ends = [line for line in run.lines if line.startswith(("epoch 1/2: ", "epoch 2/2: "))]
     for record, line in zip(history, ends, strict=True):
@@ -398,7 +407,7 @@ def test_progress_lines(tmp_path, monkeypatch):
 
 
 def test_progress_figures(monkeypatch):
-    """120 steps of 5 rows in 20 s are 30 rows/s; 280 steps are left."""
+    """120 steps of 5 rows in 20 s are 30 rows/s; 280 steps are left. In 9.9 of these nothing was computed."""
     lines, now = [], [100.0]
     monkeypatch.setattr(training_log, "time", SimpleNamespace(monotonic=lambda: now[0]))
     state = SimpleNamespace(epoch=0, step=0, loss_sum=0.0)
@@ -407,9 +416,51 @@ def test_progress_figures(monkeypatch):
     now[0] += 9.9
     progress.show()
     assert lines == []
-    now[0] += 10.1
+    with progress.computing():
+        now[0] += 9.1
+    with progress.computing():
+        now[0] += 1.0
     progress.show()
-    assert lines == ["epoch 1/2  120/200  loss 1.0397 (1.500 bits)  30 rows/s  0.8 min left"]
+    progress.stop()
+    now[0] += 1000  # of validation
+    assert lines == ["epoch 1/2  120/200  loss 1.0397 (1.500 bits)  30 rows/s, 49.5% idle  0.8 min left"]
+    assert progress.rate == 30 and progress.idle == pytest.approx(0.495)
+
+
+class Slow:
+    """Items that come one after another, each as soon as the last step allows."""
+
+    def __init__(self, failing=None):
+        self.made, self.failing = [], failing
+
+    def __len__(self):
+        return 6
+
+    def __getitem__(self, i):
+        if i == self.failing:
+            raise OSError("a torn file")
+        self.made.append(i)
+        return i
+
+
+def test_batches_are_made_ahead_and_in_order():
+    slow = Slow()
+    coming = prefetched(slow, start=1)
+    assert next(coming) == 1
+    for _ in range(1000):
+        if slow.made == [1, 2, 3]:
+            break
+        time.sleep(0.01)
+    assert slow.made == [1, 2, 3]  # two ahead, no more
+    assert list(coming) == [2, 3, 4, 5]
+    assert list(prefetched(Slow(), start=6)) == []
+
+
+def test_what_goes_wrong_ahead_is_raised_in_its_place():
+    coming = prefetched(Slow(failing=2))
+    assert [next(coming), next(coming)] == [0, 1]
+    with pytest.raises(OSError, match="a torn file"):
+        next(coming)
 
 
 def test_claim_folder(tmp_path):

@@ -22,6 +22,7 @@ from zoo.backend import training_step
 from zoo.distributed import gathered, is_first
 from zoo.errors import CorruptCheckpoint, TrainingDiverged, ZooError
 from zoo.locks import locked
+from zoo.prefetching import prefetched
 from zoo.training_log import Clock, Progress, line, write_log
 
 STATE_FILE = "training_state.safetensors"
@@ -102,19 +103,23 @@ def fit(
             epoch_batches = batches(state.epoch)
             progress = Progress(report, batches, len(epoch_batches), epochs, state, clock)
             unseen = []
-            while state.step < len(epoch_batches):
-                loss, state.carry = step_function(epoch_batches[state.step], state.carry)
-                unseen.append(loss)
-                state.step += 1
-                last = state.step == len(epoch_batches)
-                if last or interrupted() or len(unseen) == CHECK_EVERY:
-                    state.loss_sum += _finite_sum(unseen, state, folder)
-                    unseen = []
-                    progress.show()
-                    if not last and (interrupted() or clock.minutes_since_save > checkpoint_minutes):
-                        sync()
-                        state.write(clock)
-                        interrupted(act=True)
+            with contextlib.closing(prefetched(epoch_batches, state.step)) as coming:
+                for batch in coming:
+                    with progress.computing():
+                        loss, state.carry = step_function(batch, state.carry)
+                    unseen.append(loss)
+                    state.step += 1
+                    last = state.step == len(epoch_batches)
+                    if last or interrupted() or len(unseen) == CHECK_EVERY:
+                        with progress.computing():
+                            state.loss_sum += _finite_sum(unseen, state, folder)
+                        unseen = []
+                        progress.show()
+                        if not last and (interrupted() or clock.minutes_since_save > checkpoint_minutes):
+                            sync()
+                            state.write(clock)
+                            interrupted(act=True)
+            progress.stop()
             sync()
             with _swapped(model.trainable_variables, averages):
                 loss = state.loss_sum / len(epoch_batches)

@@ -1,5 +1,6 @@
 """What a training says while it runs, and what it leaves to read: a line of progress, a table, a curve."""
 
+import contextlib
 import csv
 import io
 import time
@@ -36,12 +37,36 @@ class Progress:
         self.report, self.batches, self.steps, self.epochs = report, batches, steps, epochs
         self.state, self.clock = state, clock
         self.begin, self.first_step = time.monotonic(), state.step
-        self.shown = self.begin
+        self.shown, self.computed, self.end = self.begin, 0.0, None
+
+    def stop(self):
+        """To be called after the last step, before the validation."""
+        self.end = time.monotonic()
+
+    @property
+    def seconds(self):
+        """Of this epoch, since the start or the last interruption."""
+        return (self.end or time.monotonic()) - self.begin
 
     @property
     def rate(self):
-        """Units a second in this epoch, since the start or the last interruption."""
-        return (self.state.step - self.first_step) * self.batches.size / (time.monotonic() - self.begin)
+        """Units a second."""
+        return (self.state.step - self.first_step) * self.batches.size / self.seconds
+
+    @contextlib.contextmanager
+    def computing(self):
+        """To be entered while the device is given work or waited for."""
+        start = time.monotonic()
+        yield
+        self.computed += time.monotonic() - start
+
+    @property
+    def idle(self):
+        """The part of the time in which the device may have had nothing to do: for batches, states, and the log.
+
+        On an accelerator steps are still computed after they have been given, so this is the most it can be.
+        """
+        return max(0.0, 1 - self.computed / self.seconds)
 
     def show(self):
         if time.monotonic() - self.shown < 10:
@@ -52,7 +77,7 @@ class Progress:
         loss = state.loss_sum / state.step
         self.report(
             f"epoch {state.epoch + 1}/{self.epochs}  {state.step}/{self.steps}  loss {loss:.4f} "
-            f"({loss / np.log(2):.3f} bits)  {self.rate:,.0f} {self.batches.unit}/s  "
+            f"({loss / np.log(2):.3f} bits)  {self.rate:,.0f} {self.batches.unit}/s, {self.idle:.1%} idle  "
             f"{left / self.rate / 60:.1f} min left"
         )
 
@@ -63,6 +88,7 @@ class Progress:
             **figures,
             "learning_rate": float(keras.ops.convert_to_numpy(optimizer.learning_rate)),
             f"{self.batches.unit.replace(' ', '_')}_per_second": round(self.rate, 1),
+            "device_idle": round(self.idle, 4),
             "minutes": round(self.clock.seconds / 60, 2),
         }
 

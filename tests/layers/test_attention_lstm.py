@@ -438,7 +438,8 @@ def of_policy():
     keras.config.set_dtype_policy("float32")
 
 
-@pytest.mark.parametrize("policy", [pytest.param("mixed_float16", marks=pytest.mark.slow), "mixed_bfloat16"])
+@pytest.mark.slow
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_learns_in_mixed_precision(policy, of_policy):
     inputs, targets = translations()
     of_policy(policy)

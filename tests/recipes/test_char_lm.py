@@ -300,6 +300,7 @@ def test_killed_and_resumed_equals_never_killed(tmp_path):
             np.testing.assert_array_equal(found.get_tensor(key), expected.get_tensor(key))
 
 
+@pytest.mark.slow
 def test_jax_without_tensorflow_trains_what_tensorflow_scores_alike(corpus, tmp_path):
     runs = {"float32": tmp_path / "float32", "mixed_bfloat16": tmp_path / "bfloat16"}
     calls = [

@@ -3,6 +3,7 @@
 import argparse
 import functools
 import json
+import math
 import time
 from pathlib import Path
 
@@ -82,5 +83,6 @@ def _language_model(options):
     if not text:
         raise ValueError(f"There is nothing to evaluate: {options.text} is empty.")
     score = load(options.model, "language-model").score(text, progress=progress("tokens", of_all=True))
-    names = ("nats_per_character", "bits_per_character", "bits_per_byte", "perplexity", "characters")
-    return {name: getattr(score, name) for name in names}
+    names = "nats_per_character bits_per_character bits_per_byte perplexity word_perplexity characters words".split()
+    found = {name: getattr(score, name) for name in names}
+    return {name: value if math.isfinite(value) else None for name, value in found.items()}

@@ -47,6 +47,7 @@ class Score(NamedTuple):
     tokens: int
     characters: int
     bytes: int  # of the text in UTF-8
+    words: int  # what stands between spaces; the end of a line is one, too, as for models of words
     nats: float  # in all
     log_probabilities: np.ndarray  # natural, `(tokens,)` float32
 
@@ -70,6 +71,12 @@ class Score(NamedTuple):
     def perplexity(self):
         """Of a token."""
         return float(np.exp(self.nats_per_token))
+
+    @property
+    def word_perplexity(self):
+        """Of a word, however many tokens it has: comparable among models of bytes, subwords and words."""
+        with np.errstate(over="ignore"):  # infinite where a text is one endless word
+            return float(np.exp(self.nats / max(self.words, 1)))
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -232,7 +239,7 @@ class LanguageModel(keras.Model):
 
         Returns:
             A `Score`, with `.nats_per_token`, `.nats_per_character`, `.bits_per_character`, `.bits_per_byte`,
-            `.perplexity` and `.log_probabilities`; for a list a list.
+            `.perplexity`, `.word_perplexity` and `.log_probabilities`; for a list a list.
         """
         if not isinstance(text, str):
             return [self.score(t, progress) for t in reading.checked("text", text)]
@@ -247,7 +254,9 @@ class LanguageModel(keras.Model):
                 progress(int(done), len(tokens))
         log_probabilities = np.concatenate(found) if found else np.zeros(0, "float32")
         size = len(text.encode("utf-8", "surrogatepass"))
-        return Score(len(tokens), len(text), size, -float(log_probabilities.sum(dtype="float64")), log_probabilities)
+        words = len(text.split()) + text.count("\n")
+        nats = -float(log_probabilities.sum(dtype="float64"))
+        return Score(len(tokens), len(text), size, words, nats, log_probabilities)
 
     def features(self, texts, batch_size=64, progress=None):
         """What the model has made of each text: its final cell states (Radford et al. 2017), for other methods.
