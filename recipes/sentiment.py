@@ -14,11 +14,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a clone works without installation
 
-import keras  # noqa: E402
 import numpy as np  # noqa: E402
 
 import zoo  # noqa: E402
-from recipes import data, label_curve, messages  # noqa: E402
+from recipes import data, label_curve, language_models, messages  # noqa: E402
 from recipes.sentiment_figures import NO_RESULT, add_metric, command, corpus_name, final_figures  # noqa: E402
 from recipes.sentiment_probe import probe  # noqa: E402
 from zoo import distributed, sampled_softmax  # noqa: E402
@@ -27,7 +26,6 @@ from zoo.models.classifier import POOLING  # noqa: E402
 from zoo.rows import rows  # noqa: E402
 from zoo.stored_weights import DTYPES  # noqa: E402
 
-WARMUP = 200  # steps
 TUNING = "pooling hidden_units embedding_dropout dropout recurrent_dropout head_dropout longest batch_tokens".split()
 TUNING += "epochs patience learning_rate layer_decay unfreeze_epochs average seed".split()
 
@@ -62,6 +60,7 @@ def arguments(argv=None):
     add("--seed", type=int, default=1)
     add("--precision", choices=("float32", "mixed_bfloat16"), default="float32")
     add("--store", choices=DTYPES, default="float16", help="type of the weights on disk")
+    add("--recompute", type=int, help="keep activations of so many timesteps at a time, for memory")
     add("--checkpoint-minutes", type=float, default=5.0)
     add("--distribute", choices=distributed.CHOICES, help="train on several devices, or processes of a cluster (JAX)")
     probe = stages.add_parser("probe", help="find what the states of a language model know of two labels")
@@ -110,65 +109,30 @@ def arguments(argv=None):
 
 
 def pretrain(options, parser):
-    distributed.start(options.distribute)
+    language_models.begin(options)
     settings = {k: v for k, v in vars(options).items() if k not in (*NO_RESULT, "data")}
-    keras.config.set_dtype_policy(options.precision)
-    keras.utils.set_random_seed(options.seed)
     texts, record = data.reviews(options.data, options.text_column)
     if options.tokenizer == "bytes":
         tokenizer = zoo.tokenizers.ByteTokenizer("review")
     else:
         tokenizer = zoo.tokenizers.SubwordTokenizer.of(texts, options.vocabulary_size, options.lowercase, "review")
-    fields = {name: settings[name] for name in zoo.models.LanguageModelConfig.__dataclass_fields__ if name in settings}
-    fields |= {"vocabulary_size": tokenizer.vocabulary_size, "weight_normalization": options.recurrent == "mlstm"}
-    config = zoo.models.LanguageModelConfig(**fields)
     zoo.training.claim_folder(options.output)
     train, validation, test = data.in_parts(texts, tokenizer, options.seed)
     unit = "bytes" if options.tokenizer == "bytes" else "tokens"
     streams = functools.partial(zoo.streams.Streams, steps=options.steps, seed=options.seed, unit=unit)
     batches = streams(train, options.batch_size, parts=options.parts)
     held_back = streams(validation, min(options.batch_size, 16))
-    model = zoo.models.LanguageModel(config, tokenizer)
-    loss = model.training_loss
+    loss_of = None
     if options.samples:
         counts = np.bincount(train, minlength=tokenizer.vocabulary_size)
         batches = sampled_softmax.Sampled(batches, counts, options.samples, options.seed)
-        loss = functools.partial(sampled_softmax.sampled_loss, model)
-    print(f"{model.count_params():,} weights, {len(train):,} {unit} to train on", flush=True)
-    steps = options.epochs * len(batches)
-    warmup = min(WARMUP, steps // 10)
-    optimizer = keras.optimizers.Adam(
-        keras.optimizers.schedules.CosineDecay(
-            0.0, steps - warmup, alpha=0.01, warmup_target=options.learning_rate, warmup_steps=warmup
-        ),
-        beta_2=0.99,
-        global_clipnorm=options.clip_norm,
-    )
-    training = {"command": command(options, parser), "data": record, "seed": options.seed}
-    training |= zoo.training.environment()
-
-    def save(history):
-        training.update(minutes=history[-1]["minutes"], history=history)
-        zoo.save(model.folded(), options.output / "best", {"training": training}, dtype=options.store)
-
-    zoo.training.fit(
-        model,
-        optimizer,
-        loss,
-        batches,
-        functools.partial(model.mean_loss, held_back),
-        save,
-        folder=options.output,
-        epochs=options.epochs,
-        carry=model.initial_state(options.batch_size),
-        settings={**settings, "data": record},
-        average=options.average,
-        checkpoint_minutes=options.checkpoint_minutes,
-        report=functools.partial(print, flush=True),
-    )
-    if not distributed.end():
+        loss_of = functools.partial(functools.partial, sampled_softmax.sampled_loss)
+    print(f"{len(train):,} {unit} to train on", flush=True)
+    training = {"command": command(options, parser), "data": record}
+    normalized = {"weight_normalization": options.recurrent == "mlstm"}
+    settings |= {"data": record}
+    if not language_models.train(options, tokenizer, batches, held_back, settings, training, loss_of, **normalized):
         return
-    keras.config.set_dtype_policy("float32")  # as whoever loads it
     text = tokenizer.decode(test)
     atomic_write(options.output / "held-back.txt", text.encode())
     score = zoo.load(options.output).score(text)
@@ -178,8 +142,8 @@ def pretrain(options, parser):
         "command": f"zoo evaluate {options.output.name} --text held-back.txt",
     }
     description = (
-        f"A language model of {options.tokenizer} with {config.layers} x {config.units} units of {config.recurrent}, "
-        f"trained on the reviews in {record['name']}."
+        f"A language model of {options.tokenizer} with {options.layers} x {options.units} units of "
+        f"{options.recurrent}, trained on the reviews in {record['name']}."
     )
     zoo.checkpoint.update_manifest(options.output / "best", description=description, metrics=[metric])
     print(f"held back: {score.bits_per_byte:.4f} bits a byte")

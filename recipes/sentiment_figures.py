@@ -8,7 +8,8 @@ from zoo import checkpoint
 from zoo.evaluation import evaluate
 from zoo.rows import rows
 
-NO_RESULT = ("output", "checkpoint_minutes", "distribute", "stage", "test", "card")  # they do not change the weights
+# Options that do not change the weights, but for rounding.
+NO_RESULT = ("output", "checkpoint_minutes", "distribute", "recompute", "stage", "test", "card")
 
 
 def command(options, parser, tested=False):

@@ -5,6 +5,8 @@ import lzma
 import zlib
 from pathlib import Path
 
+import numpy as np
+
 OPENERS = {".gz": gzip.open, ".xz": lzma.open}
 
 
@@ -39,6 +41,23 @@ def read_text(path):
             f"{path} is not UTF-8: byte 0x{data[error.start]:02x} at position {error.start} (line {line}). "
             "Convert it first, for example with: iconv -f latin1 -t utf-8"
         ) from None
+
+
+def byte_tokens(path):
+    """The bytes of a file, plain or compressed, as a uint8 array; a plain file is mapped, not read into memory.
+
+    Raises:
+        ValueError: where there is nothing in it.
+        Others: as `read_bytes`.
+    """
+    path = Path(path)
+    if path.suffix in OPENERS:
+        found = np.frombuffer(read_bytes(path), np.uint8)
+    else:
+        found = np.memmap(path, np.uint8, "r") if path.stat().st_size else np.zeros(0, np.uint8)
+    if not len(found):
+        raise ValueError(f"{path} is empty.")
+    return found
 
 
 def lines(path):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from keras import ops
 from numerics import (
     DROPOUT,
     LAYERS,
@@ -24,6 +25,7 @@ from numerics import (
     outputs_and_gradients,
 )
 
+import zoo
 from zoo.backend import tanh
 from zoo.layers.sequence_kernels import outer_product, project
 
@@ -47,6 +49,34 @@ def test_gradients_equal_finite_differences(name, call):
     sequences, states = example(layer)
     _, gradients = outputs_and_gradients(layer, sequences, states, **CALLS[call])
     assert_close(gradients, numerics.finite_differences(layer, sequences, states, **CALLS[call]), rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("segment", [2, 3, 100])
+@pytest.mark.parametrize("call", ["plain", "masked, dropout"])
+@pytest.mark.parametrize("name", LAYERS)
+def test_recomputed_activations_give_the_same(name, call, segment):
+    layer = make(name, **DROPOUT)
+    sequences, states = example(layer)
+    expected = outputs_and_gradients(layer, sequences, states, **CALLS[call])
+    layer.recompute = segment
+    for found, kept in zip(outputs_and_gradients(layer, sequences, states, **CALLS[call]), expected):
+        assert_close(found, kept)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="JAX shows what is kept for the backward pass")
+def test_recomputed_activations_are_not_kept():
+    import jax
+
+    layer = zoo.layers.MultiplicativeLSTM(64)
+    layer.build((None, None, 8))
+    sequences = np.zeros((4, 256, 8), "float32")
+
+    def kept(segment):
+        layer.recompute = segment
+        _, backward = jax.vjp(lambda x: ops.sum(layer(x)), sequences)
+        return sum(x.nbytes for x in jax.tree.leaves(backward))
+
+    assert kept(16) < 0.2 * kept(None)
 
 
 @pytest.mark.parametrize("activation", ["softsign", "relu", "linear"])

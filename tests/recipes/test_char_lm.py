@@ -16,7 +16,7 @@ import pytest
 from safetensors import safe_open
 
 import zoo
-from recipes import char_lm
+from recipes import char_lm, language_models
 from zoo.training import LOCK_FILE, STATE_FILE
 
 ROOT = Path(__file__).parents[2]
@@ -318,7 +318,7 @@ def test_jax_without_tensorflow_trains_what_tensorflow_scores_alike(corpus, tmp_
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("recurrent", char_lm.UNITS)
+@pytest.mark.parametrize("recurrent", language_models.UNITS)
 def test_each_kind_learns(corpus, tmp_path, recurrent):
     manifest = train(tmp_path / "run", "--text", corpus, "--recurrent", recurrent)
     history = manifest["training"]["history"]

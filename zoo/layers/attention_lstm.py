@@ -345,8 +345,8 @@ class AttentionLSTM(LSTM):
     def _fused_loop(self, sequences, states, mask, training, memory, memory_mask):
         if training and self.cell.dropout:
             sequences = sequences * self.cell.get_dropout_mask(sequences[0])
-        recurrence, projected, weights = self.recurrence(sequences, memory, memory_mask)
-        return self._run(recurrence, projected, weights, states, mask, training, self._shown)
+        factors = self._hidden_dropout(states, training)
+        return self._run(self.recurrence(sequences, memory, memory_mask), states, mask, factors, self._shown)
 
     def _cell_loop(self, sequences, states, mask, training, memory, memory_mask):
         cell = self.cell

@@ -1,6 +1,8 @@
 """What the zoo's recurrent layers share: `keras.layers.RNN` with the time loop of `sequence_kernels`."""
 
-from keras import Variable, activations, ops, tree
+import functools
+
+from keras import StatelessScope, Variable, activations, ops, remat, tree
 
 from zoo.layers import sequence_kernels
 
@@ -24,11 +26,16 @@ class FusedRNN:
 
     * an implicit mask survives `initial_state=`, which Keras 3.15 loses;
     * `go_backwards`, masks and `unroll` may be combined;
-    * a sequence without timesteps returns its initial state.
+    * a sequence without timesteps returns its initial state;
+    * with `layer.recompute = 32`, only the states between segments of 32 timesteps are kept, and the activations of
+      one segment after another computed again for the backward pass (Chen et al. 2016): little memory for long
+      sequences, for another forward pass. `AttentionLSTM` keeps them all.
 
     The layer provides `recurrence(sequences)`: for sequences `(time, batch, features)`, after dropout, its
     `sequence_kernels.Recurrence`, the tuple of projected inputs, and the tuple of weights.
     """
+
+    recompute = None  # timesteps of a segment, or None to keep all activations
 
     @property
     def fused(self):
@@ -96,8 +103,27 @@ class FusedRNN:
     def _fused_loop(self, sequences, initial_state, mask, training):
         if training and self.cell.dropout:
             sequences = sequences * self.cell.get_dropout_mask(sequences[0])
-        recurrence, projected, weights = self.recurrence(sequences)
-        return self._run(recurrence, projected, weights, initial_state, mask, training)
+        factors = self._hidden_dropout(initial_state, training)
+        time = sequences.shape[0]
+        if self.recompute and time is not None and time > self.recompute:
+            return self._in_segments(sequences, initial_state, mask, factors)
+        return self._run(self.recurrence(sequences), initial_state, mask, factors)
+
+    def _in_segments(self, sequences, states, mask, factors):
+        count, variables = len(states), self.cell.variables
+        values, found = [_tensor(v) for v in variables], []
+
+        def loop(mask, sequences, *tensors):
+            with StatelessScope(state_mapping=list(zip(variables, tensors[count:]))):
+                (outputs,), states = self._run(self.recurrence(sequences), tensors[:count], mask, factors)
+            return outputs, *states
+
+        for start in range(0, sequences.shape[0], self.recompute):
+            part = slice(start, start + self.recompute)
+            segment = functools.partial(loop, None if mask is None else mask[part])
+            outputs, *states = remat(segment)(sequences[part], *states, *values)
+            found.append(outputs)
+        return (ops.concatenate(found),), tuple(states)
 
     def read_distinct(self, inputs, places, initial_state, mask=None, training=False):
         """Reads sequences of inputs that recur, each of which is multiplied with the kernels only once.
@@ -116,17 +142,27 @@ class FusedRNN:
         recurrence, tables, weights = self.recurrence(inputs[None])
         places = ops.transpose(places)
         projected = tuple(ops.take(table[0], places, axis=0) for table in tables)
-        (hidden,), states = self._run(recurrence, projected, weights, tuple(initial_state), _time_major(mask), training)
+        factors = self._hidden_dropout(initial_state, training)
+        (hidden,), states = self._run(
+            (recurrence, projected, weights), tuple(initial_state), _time_major(mask), factors
+        )
         self._maybe_reset_dropout_masks(self.cell)  # as the `call` of Keras does: each call has its own
         return ops.transpose(hidden, (1, 0, 2)), list(states)
 
-    def _run(self, recurrence, projected, weights, initial_state, mask, training, shown=(0,)):
-        hidden_dropout = None
-        if training and self.cell.recurrent_dropout:
-            hidden_dropout = self.cell.get_recurrent_dropout_mask(initial_state[0])
-        # Tensors, not variables: TensorFlow's custom gradients take no variables as arguments.
-        weights = tuple(ops.reshape(w, w.shape) if isinstance(w, Variable) else w for w in weights)
-        return sequence_kernels.run(recurrence, projected, initial_state, weights, mask, hidden_dropout, shown)
+    def _hidden_dropout(self, states, training):
+        """What the hidden state is multiplied with on its way to the recurrent kernel, or None."""
+        drops = training and self.cell.recurrent_dropout
+        return self.cell.get_recurrent_dropout_mask(states[0]) if drops else None
+
+    def _run(self, recurrence, initial_state, mask, factors, shown=(0,)):
+        recurrence, projected, weights = recurrence
+        weights = tuple(_tensor(w) for w in weights)
+        return sequence_kernels.run(recurrence, projected, initial_state, weights, mask, factors, shown)
+
+
+def _tensor(weight):
+    """A tensor, not a variable: TensorFlow's custom gradients take no variables as arguments."""
+    return ops.reshape(weight, weight.shape) if isinstance(weight, Variable) else weight
 
 
 def _time_major(mask):

@@ -5,7 +5,7 @@ A recurrent layer is fast when its loop does only what must be sequential:
 1. the product of the inputs with every gate's kernel is one matrix product before the loop;
 2. the backward loop computes the gradients of the pre-activations only; the gradient of a weight is one matrix
    product over time x batch after the loop, instead of `time` small ones added up into a big matrix;
-3. activations are kept, not recomputed.
+3. activations are kept, not recomputed (`FusedRNN.recompute` offers the contrary, where memory is short).
 
 It is what cuDNN does, and it is exact: the gradients are those of automatic differentiation.
 
@@ -61,21 +61,24 @@ def run(recurrence, projected, initial_states, weights, mask=None, hidden_dropou
     Returns:
         The tuple of states shown, `(time, batch, units)`, and the tuple of final states.
     """
-    counts = len(projected), len(initial_states), len(weights)
-    masks = () if mask is None else (mask,)
-
-    def dropped(hidden):
-        return hidden if hidden_dropout is None else hidden * hidden_dropout
+    # Masks and factors are arguments, too, whose gradients are zero: JAX lets no tensor in by a closure where the loop
+    # is computed again for the backward pass.
+    masks = () if mask is None else (ops.cast(mask, projected[0].dtype),)
+    factors = () if hidden_dropout is None else (hidden_dropout,)
+    counts = len(projected), len(initial_states), len(weights), len(masks), len(factors)
 
     @ops.custom_gradient
     def loop(*tensors):
-        projected, initial_states, weights = _split(tensors, *counts)
+        projected, initial_states, weights, masks, factors = _split(tensors, *counts)
+
+        def dropped(hidden):
+            return hidden * factors[0] if factors else hidden
 
         def forward(states, inputs):
             projected, keep = _split(inputs, len(inputs) - len(masks), len(masks))
             new_states, saved = recurrence.forward(dropped(states[0]), states, projected, weights)
             if keep:
-                new_states = tuple(ops.where(keep[0], new, old) for new, old in zip(new_states, states))
+                new_states = tuple(ops.where(keep[0] > 0, new, old) for new, old in zip(new_states, states))
             return new_states, (*new_states, *saved)
 
         final_states, history = scan(forward, initial_states, (*projected, *masks))
@@ -101,13 +104,13 @@ def run(recurrence, projected, initial_states, weights, mask=None, hidden_dropou
                     arrived[position] = arrived[position] + gradient
                 gradients = tuple(arrived)
                 if keep:
-                    gradients = tuple(ops.where(keep[0], g, ops.zeros_like(g)) for g in arrived)
+                    gradients = tuple(ops.where(keep[0] > 0, g, ops.zeros_like(g)) for g in arrived)
                 projected_gradients, hidden_gradient, previous, *sums = recurrence.backward(
                     gradients, states, saved, transposed, *sums
                 )
                 previous = (previous[0] + dropped(hidden_gradient), *previous[1:])
                 if keep:
-                    previous = tuple(ops.where(keep[0], p, g) for p, g in zip(previous, arrived))
+                    previous = tuple(ops.where(keep[0] > 0, p, g) for p, g in zip(previous, arrived))
                 return (*previous, *sums), projected_gradients
 
             carry_counts = len(states), len(sums)
@@ -119,11 +122,13 @@ def run(recurrence, projected, initial_states, weights, mask=None, hidden_dropou
             weight_gradients = recurrence.weight_gradients(
                 projected_gradients, dropped(states[0]), states, new_states, saved, *sums
             )
-            return (*projected_gradients[: len(projected)], *initial_gradients, *weight_gradients)
+            no_gradients = (ops.zeros_like(x) for x in (*masks, *factors))
+            return (*projected_gradients[: len(projected)], *initial_gradients, *weight_gradients, *no_gradients)
 
         return (*(new_states[position] for position in shown), *final_states), gradient
 
-    return _split(loop(*projected, *initial_states, *weights), len(shown), len(initial_states))
+    found = loop(*projected, *initial_states, *weights, *masks, *factors)
+    return _split(found, len(shown), len(initial_states))
 
 
 def run_cell(cell, inputs, states, mask=None, unroll=False, training=False, shown=(0,)):
