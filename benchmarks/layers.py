@@ -2,6 +2,7 @@
 
     python benchmarks/layers.py                  # every backend there is, one process each
     python benchmarks/layers.py --scaling        # time per step and memory from 32 to 1,024 timesteps
+    python benchmarks/layers.py --device gpu     # on an accelerator, see accelerator.py
 
 Figures are GFLOP/s of the matrix products, float32: forward 2 * batch * time * (inputs + units) * 4 * units for an
 LSTM, forward and backward three times that. The products of a multiplicative LSTM are 5 * units wide, of a GRU
@@ -150,9 +151,15 @@ def main():
     parser.add_argument("--backends", nargs="+", choices=SETTINGS, default=SETTINGS)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--scaling", action="store_true")
+    parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
+    parser.add_argument("--dry-run", action="store_true", help="of --device gpu: tiny sizes, on any device")
     parser.add_argument("--only", help=argparse.SUPPRESS)  # what one of the processes measures
     options = parser.parse_args()
-    if options.only and options.scaling:
+    if options.device == "gpu":
+        from benchmarks import accelerator
+
+        accelerator.table(options.rounds, options.dry_run)
+    elif options.only and options.scaling:
         scaling(int(options.only))
     elif options.only:
         table(options.only, options.rounds)

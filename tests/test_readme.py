@@ -1,6 +1,7 @@
 """The README's commands and code, run as printed, in its order, in one folder."""
 
 import contextlib
+import functools
 import importlib
 import io
 import re
@@ -37,6 +38,15 @@ def folder(tmp_path_factory):
     (path / "sentences.txt").write_text("A dog sleeps.\n\nTwo men talk.\n")
     (path / "recipes").symlink_to(ROOT / "recipes")
     return path
+
+
+@pytest.fixture(autouse=True, scope="module")
+def compiled_once():
+    """Each shipped model is one object, so that what one command compiled serves the next."""
+    load, shipped = zoo.load, functools.cache(zoo.load)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(zoo, "load", lambda name, **how: (shipped if name in zoo.list_models() else load)(name, **how))
+        yield
 
 
 def run(folder, command):
