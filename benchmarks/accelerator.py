@@ -4,8 +4,8 @@
     python benchmarks/layers.py --device gpu --dry-run        # the same code at tiny sizes, on any device
 
 Forward and backward: TFLOP/s of the matrix products (as `layers.py` counts them), the fraction of the rate of a plain
-product in the same run, and GiB beyond the arguments. Peers where torch is installed: `torch.nn.LSTM`, which is cuDNN's,
-and the same mLSTM written as a loop.
+product in the same run, and GiB beyond the arguments. Peers where torch is installed: `torch.nn.LSTM`, which is that of
+cuDNN, and the same mLSTM written as a loop.
 """
 
 import os
