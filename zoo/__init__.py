@@ -1,6 +1,6 @@
 """Recurrent networks on Keras 3: layers, recipes, and pretrained checkpoints that load in one line."""
 
-from zoo import checkpoint, errors, layers, models, samplers, streams, tokenizers, training
+from zoo import checkpoint, dynamic_evaluation, errors, layers, models, samplers, streams, tokenizers, training
 from zoo.checkpoint import save
 from zoo.exporting import export
 from zoo.finetuning import finetune
@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "checkpoint",
+    "dynamic_evaluation",
     "errors",
     "export",
     "finetune",

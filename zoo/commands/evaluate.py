@@ -7,6 +7,7 @@ import math
 import time
 from pathlib import Path
 
+from zoo import dynamic_evaluation
 from zoo.commands import search, sentence_pairs
 from zoo.commands.terminal import MODEL, TABLE, load, progress, report_skipped
 from zoo.evaluation import evaluate
@@ -24,6 +25,7 @@ def arguments(add):
     optional = functools.partial(add, default=argparse.SUPPRESS)
     add("--text", type=Path, help="for language models: UTF-8 file; .gz and .xz too")
     optional("--last", type=float, help="only the last part of the text, such as 0.1 for its last tenth")
+    optional("--dynamic", type=float, help="go on learning from the text, at this learning rate (dynamic evaluation)")
     add("--data", type=Path, help=f"for classifiers: {TABLE}")
     optional("--text-column", help="column with the text (default: text)")
     optional("--label-column", help="column with the label (default: label)")
@@ -46,7 +48,7 @@ def run(options):
 def figures(options):
     """What the model of these options does on their data, a dict."""
     kinds = [  # what tells the task, how it is measured, and the options that it has
-        (bool(options.text), _language_model, ("last",)),
+        (bool(options.text), _language_model, ("last", "dynamic")),
         (bool(options.data), _classifier, (*COLUMNS, "bad_rows")),
         (sentence_pairs.given(options), _translator, search.NAMES),
     ]
@@ -82,7 +84,11 @@ def _language_model(options):
     text = text[int(len(text) * (1 - last)) :]
     if not text:
         raise ValueError(f"There is nothing to evaluate: {options.text} is empty.")
-    score = load(options.model, "language-model").score(text, progress=progress("tokens", of_all=True))
+    model, report = load(options.model, "language-model"), progress("tokens", of_all=True)
+    if hasattr(options, "dynamic"):
+        score = dynamic_evaluation.score(model, text, options.dynamic, progress=report)
+    else:
+        score = model.score(text, progress=report)
     names = "nats_per_character bits_per_character bits_per_byte perplexity word_perplexity characters words".split()
     found = {name: getattr(score, name) for name in names}
     return {name: value if math.isfinite(value) else None for name, value in found.items()}

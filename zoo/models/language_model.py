@@ -49,7 +49,13 @@ class Score(NamedTuple):
     bytes: int  # of the text in UTF-8
     words: int  # what stands between spaces; the end of a line is one, too, as for models of words
     nats: float  # in all
-    log_probabilities: np.ndarray  # natural, `(tokens,)` float32
+    log_probabilities: np.ndarray | None  # natural, `(tokens,)` float32
+
+    @classmethod
+    def of(cls, text, tokens, nats, log_probabilities=None):
+        """Of a text, by what a model said of it."""
+        size = len(text.encode("utf-8", "surrogatepass"))
+        return cls(tokens, len(text), size, len(text.split()) + text.count("\n"), nats, log_probabilities)
 
     @property
     def nats_per_token(self):
@@ -148,8 +154,12 @@ class LanguageModel(keras.Model):
 
     def training_loss(self, batch, state):
         """What `zoo.training.fit` minimises: the mean loss in nats of a batch `(inputs, targets)`, and the state."""
+        return self.batch_loss(batch, state, training=True)
+
+    def batch_loss(self, batch, state, training=False):
+        """The mean loss in nats of a batch `(inputs, targets)`, and the new state."""
         inputs, targets = batch
-        logits, state = self.forward(inputs, state, training=True)
+        logits, state = self.forward(inputs, state, training=training)
         return _mean_loss(targets, logits), state
 
     def mean_loss(self, streams):
@@ -164,11 +174,7 @@ class LanguageModel(keras.Model):
 
     @functools.cached_property
     def _loss_of_batch(self):
-        def loss_of_batch(inputs, targets, state):
-            logits, state = self.forward(inputs, state)
-            return _mean_loss(targets, logits), state
-
-        return compiled(loss_of_batch, self.variables)
+        return compiled(lambda inputs, targets, state: self.batch_loss((inputs, targets), state), self.variables)
 
     def folded(self):
         """A model of the same function whose weight normalisation, if any, is multiplied out."""
@@ -253,10 +259,7 @@ class LanguageModel(keras.Model):
             if progress is not None:
                 progress(int(done), len(tokens))
         log_probabilities = np.concatenate(found) if found else np.zeros(0, "float32")
-        size = len(text.encode("utf-8", "surrogatepass"))
-        words = len(text.split()) + text.count("\n")
-        nats = -float(log_probabilities.sum(dtype="float64"))
-        return Score(len(tokens), len(text), size, words, nats, log_probabilities)
+        return Score.of(text, len(tokens), -float(log_probabilities.sum(dtype="float64")), log_probabilities)
 
     def features(self, texts, batch_size=64, progress=None):
         """What the model has made of each text: its final cell states (Radford et al. 2017), for other methods.
