@@ -14,6 +14,7 @@ unfreeze_epochs=0.0, average=0.99, seed=1, dtype='float16', checkpoint_minutes=5
 zoo.finetune_translator(base, source, target=None, *, output, validation=0.05, bad_rows='error', reverse=False, \
 epochs=5, patience=2, learning_rate=0.0005, batch_tokens=2048, label_smoothing=0.1, average=0.99, seed=1, \
 dtype='float16', checkpoint_minutes=5.0, command=None, report=<print>)
+zoo.dynamic_evaluation.score(model, text, learning_rate, decay=0.001, steps=32, clip_norm=1.0, progress=None)
 zoo.export(model, path, format='keras')
 zoo.info(name, revision=None, *, local_files_only=False, cache_dir=None)
 zoo.list_models(pattern='*', task=None)
@@ -52,6 +53,7 @@ def test_signatures():
 def test_names():
     assert set(zoo.__all__) == {
         "checkpoint",
+        "dynamic_evaluation",
         "errors",
         "export",
         "finetune",
