@@ -7,6 +7,7 @@ import sys
 
 import keras
 import numpy as np
+import pytest
 from keras import ops, tree
 
 import zoo
@@ -36,6 +37,11 @@ DROPOUT = {"dropout": 0.4, "recurrent_dropout": 0.3, "seed": 1}
 BATCH, TIME, FEATURES, UNITS = 4, 5, 2, 3
 MASK = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0], [0, 1, 0, 0, 1], [0, 0, 0, 0, 0]], dtype="bool")
 RIGHT_PADDED = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0], [1, 0, 0, 0, 0], [1, 1, 1, 1, 0]], dtype="bool")
+
+
+def slow(*values):
+    """A parameter, or several, of the slow tier."""
+    return pytest.param(*values, marks=pytest.mark.slow)
 
 
 def normal(*shape, seed=0):

@@ -24,6 +24,7 @@ from numerics import (
     normal,
     outputs_and_gradients,
     randomized,
+    slow,
 )
 
 import zoo
@@ -403,7 +404,7 @@ def test_stateful_in_a_model(layer_class):
 
 @every_layer
 @pytest.mark.parametrize("kind", ["dropout", "recurrent_dropout"])
-@pytest.mark.parametrize("general", [{}, {"unroll": True}, {"implementation": 1}], ids=str)
+@pytest.mark.parametrize("general", [{}, slow({"unroll": True}), slow({"implementation": 1})], ids=str)
 def test_dropout_is_honoured(name, kind, general):
     """In training only, alike for the same seed, another for each call, and on the average nothing changes."""
     if name == "simple" and "implementation" in general:
@@ -480,7 +481,7 @@ def built_by_call(layer, *arguments):
 
 
 @every_class
-@pytest.mark.parametrize("options", [{}, {"unroll": True}, {"implementation": 1}], ids=str)
+@pytest.mark.parametrize("options", [{}, slow({"unroll": True}), slow({"implementation": 1})], ids=str)
 @pytest.mark.parametrize("return_sequences", [False, True])
 def test_bidirectional_padded_equals_unpadded(layer_class, options, return_sequences):
     """Keras with `unroll=True` zeroes valid steps on TensorFlow."""
@@ -583,7 +584,7 @@ def test_file_round_trip(name, bidirectional, tmp_path):
 
 
 @every_class
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("jit_compile", [slow(False), True])
 def test_fit(layer_class, jit_compile):
     """Under `model.fit`, XLA and not, with masks and dropout: one step of gradient descent, as taken by hand."""
     xla_on_tensorflow = jit_compile and keras.backend.backend() == "tensorflow"  # draws random numbers of its own
@@ -625,7 +626,7 @@ def test_precision(name, policy):
 
 @pytest.mark.parametrize(
     "layer_class, policy",
-    [(zoo.layers.PeepholeLSTM, "mixed_float16"), (zoo.layers.MultiplicativeLSTM, "mixed_bfloat16")],
+    [slow(zoo.layers.PeepholeLSTM, "mixed_float16"), (zoo.layers.MultiplicativeLSTM, "mixed_bfloat16")],
 )
 def test_fit_in_mixed_precision_with_xla_and_dropout(layer_class, policy):
     layer = layer_class(UNITS, dtype=policy, dropout=0.1, recurrent_dropout=0.1, seed=1)

@@ -23,6 +23,7 @@ from numerics import (
     make,
     normal,
     outputs_and_gradients,
+    slow,
 )
 
 import zoo
@@ -41,7 +42,7 @@ SCANNED = {"activation": tanh}  # not Keras' own tanh, which alone takes the fas
 UNROLLED = {"unroll": True, **SCANNED}
 
 
-@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("call", ["masked, dropout", *(slow(call) for call in CALLS if call != "masked, dropout")])
 @pytest.mark.parametrize("name", LAYERS)
 def test_gradients_equal_finite_differences(name, call):
     layer = make(name, **DROPOUT)
@@ -51,8 +52,8 @@ def test_gradients_equal_finite_differences(name, call):
     assert_close(gradients, numerics.finite_differences(layer, sequences, states, **CALLS[call]), rtol=1e-6, atol=1e-9)
 
 
-@pytest.mark.parametrize("segment", [2, 3, 100])
-@pytest.mark.parametrize("call", ["plain", "masked, dropout"])
+@pytest.mark.parametrize("segment", [slow(2), 3, slow(100)])
+@pytest.mark.parametrize("call", [slow("plain"), "masked, dropout"])
 @pytest.mark.parametrize("name", LAYERS)
 def test_recomputed_activations_give_the_same(name, call, segment):
     layer = make(name, **DROPOUT)
@@ -79,7 +80,7 @@ def test_recomputed_activations_are_not_kept():
     assert kept(16) < 0.2 * kept(None)
 
 
-@pytest.mark.parametrize("activation", ["softsign", "relu", "linear"])
+@pytest.mark.parametrize("activation", ["softsign", slow("relu"), slow("linear")])
 @pytest.mark.parametrize("name", LAYERS)
 def test_gradients_of_other_activations_equal_finite_differences(name, activation):
     layer = make(name, activation=activation)
