@@ -2,9 +2,11 @@
 
 import csv
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import keras
@@ -65,6 +67,28 @@ def test_two_devices_and_two_processes(tmp_path):
     for name in ("devices", "processes"):
         assert losses(tmp_path / name) == pytest.approx(expected, abs=1e-5)
         assert zoo.info(tmp_path / name)["metrics"]
+
+
+@pytest.mark.slow  # three processes
+def test_begun_on_two_devices_it_goes_on_on_one(tmp_path):
+    (tmp_path / "text.txt").write_text("To be, or not to be, that is the question.\n" * 150)
+    devices = ("--distribute", "devices"), {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    begun = start(tmp_path, "--output", tmp_path / "moved", *devices[0], "--epochs", "50", **devices[1])
+    while not (tmp_path / "moved" / "log.csv").exists():
+        assert begun.poll() is None, begun.communicate()
+        time.sleep(0.05)
+    begun.send_signal(signal.SIGTERM)
+    begun.communicate(timeout=60)
+    assert begun.returncode == 128 + signal.SIGTERM
+    before = len(losses(tmp_path / "moved"))
+    assert 2 <= before < 100
+    for output in ("moved", "one"):
+        run = start(tmp_path, "--output", tmp_path / output, "--epochs", "50")
+        said, _ = run.communicate(timeout=300)
+        assert run.returncode == 0, said
+    found, expected = losses(tmp_path / "moved"), losses(tmp_path / "one")
+    assert len(found) == len(expected) == 100
+    assert found[: before + 4] == pytest.approx(expected[: before + 4], abs=1e-5)
 
 
 def test_what_cannot_be():
