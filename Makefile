@@ -30,6 +30,9 @@ demo: $(VENV)/installed
 	@echo
 	@echo 'zoo translate attention-en-de "A man rides a red bicycle." "I have never seen such a big dog."'
 	@$(BIN)/zoo translate attention-en-de "A man rides a red bicycle." "I have never seen such a big dog." $(QUIETLY)
+	@echo
+	@echo 'zoo translate attention-en-fr "Two dogs are playing in the snow."'
+	@$(BIN)/zoo translate attention-en-fr "Two dogs are playing in the snow." $(QUIETLY)
 
 test: $(VENV)/installed-test
 	$(BIN)/ruff check .

@@ -38,21 +38,23 @@ def table(rounds, dry):
             for units, batch in sizes:
                 rows, shape = batch * timesteps, (batch, timesteps, INPUTS, units)
                 limit = 2 * rows * units * 4 * units / seconds_of(product(rows, units, dtype), rounds)
-                cells = [cell(name, make, shape, dtype, limit, rounds) for name, make in CONTESTANTS.items()]
+                cells = [cell(name, make, shape, dtype, limit, rounds, dry) for name, make in CONTESTANTS.items()]
                 cells = [f"{timesteps}, {batch}, {units}", *cells, f"{limit / 1e12:.2f}"]
                 print("| " + " | ".join(cells) + " |", flush=True)
 
 
-def cell(name, make, shape, dtype, limit, rounds):
+def cell(name, make, shape, dtype, limit, rounds, dry):
     """TFLOP/s, fraction of the limit, and memory of one contestant; or why there are none."""
     batch, timesteps, inputs, units = shape
     try:
         run, memory = make(shape, dtype)
         seconds = seconds_of(run, rounds)
-    except Exception as error:  # out of memory, or no torch: the others go on
+    except (ImportError, RuntimeError) as error:  # no torch, or out of memory: the others go on
+        if dry and not isinstance(error, ImportError):
+            raise
         return type(error).__name__
     rate = 6 * batch * timesteps * (inputs + units) * WIDTH.get(name.split()[1].rstrip(","), 4) * units / seconds
-    return f"{rate / 1e12:.2f} ({rate / limit:.2f}), {memory() / 2**30:.1f} GiB"
+    return f"{rate / 1e12:.2f} ({rate / limit:.2f}), {memory()}"
 
 
 def seconds_of(run, rounds):
@@ -63,6 +65,10 @@ def seconds_of(run, rounds):
         run()
         found.append(time.perf_counter() - start)
     return sorted(found[2:])[rounds // 2]
+
+
+def gibibytes(count):
+    return f"{count / 2**30:.2f} GiB"
 
 
 def product(rows, units, dtype):
@@ -94,7 +100,8 @@ def of_zoo(layer_name, recompute=None):
                 return keras.ops.sum(keras.ops.cast(layer(x), "float32"))
 
         gradient = jax.jit(jax.grad(loss, argnums=(0, 1))).lower(values, x).compile()
-        return lambda: jax.block_until_ready(gradient(values, x)), lambda: gradient.memory_analysis().temp_size_in_bytes
+        needed = gradient.memory_analysis().temp_size_in_bytes
+        return lambda: jax.block_until_ready(gradient(values, x)), lambda: gibibytes(needed)
 
     return make
 
@@ -105,17 +112,20 @@ def of_torch(make_layer):
 
         batch, timesteps, inputs, units = shape
         device, kind = "cuda" if torch.cuda.is_available() else "cpu", getattr(torch, dtype)
-        if device == "cuda":
-            torch.cuda.reset_peak_memory_stats()
+        torch.set_float32_matmul_precision("high")  # TF32, as in JAX and cuDNN
         layer = make_layer(inputs, units).to(device, kind)
         x = torch.randn(batch, timesteps, inputs, device=device, dtype=kind, requires_grad=True)
+
+        if device == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+            before = torch.cuda.memory_allocated()
 
         def run():
             layer(x)[0].sum().backward()
             if device == "cuda":
                 torch.cuda.synchronize()
 
-        return run, lambda: torch.cuda.max_memory_allocated() if device == "cuda" else 0
+        return run, lambda: gibibytes(torch.cuda.max_memory_allocated() - before) if device == "cuda" else "-"
 
     return make
 

@@ -155,6 +155,8 @@ def main():
     parser.add_argument("--dry-run", action="store_true", help="of --device gpu: tiny sizes, on any device")
     parser.add_argument("--only", help=argparse.SUPPRESS)  # what one of the processes measures
     options = parser.parse_args()
+    if options.dry_run and options.device != "gpu" or options.scaling and options.device == "gpu":
+        parser.error("--dry-run is for --device gpu, --scaling for the CPU")
     if options.device == "gpu":
         from benchmarks import accelerator
 

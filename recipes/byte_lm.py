@@ -1,13 +1,13 @@
 """A language model of bytes, from texts with a split of their own: WikiText-2 as in Krause et al. 2016, section 4.3.
 
-    python recipes/byte_lm.py --data wikitext-2 --output runs/mlstm-wikitext2
+    python recipes/byte_lm.py --data wikitext2 --weight-normalization --output runs/mlstm-wikitext2
 
 The folder has `train.tokens`, `valid.tokens` and `test.tokens`, as they are or as `.xz` or `.gz`; a prefix `wiki.` is
 allowed. The best epoch is chosen on the validation file; the figures are of the whole test file, every byte counted,
 the state carried from its start to its end. The defaults suit two CPU cores. The paper's size, 46 million weights:
 
-    KERAS_BACKEND=jax python recipes/byte_lm.py --data wikitext-2 --units 2800 --embedding-size 400 --batch-size 128 \\
-        --precision mixed_bfloat16 --epochs 30 --output runs/mlstm-wikitext2
+    KERAS_BACKEND=jax python recipes/byte_lm.py --data wikitext2 --weight-normalization --units 2800 \\
+        --embedding-size 400 --batch-size 128 --precision mixed_bfloat16 --epochs 60 --output runs/mlstm-wikitext2
 """
 
 import argparse
@@ -30,42 +30,36 @@ def arguments(argv=None):
     add = parser.add_argument
     add("--data", required=True, type=Path, help="folder with train.tokens, valid.tokens and test.tokens")
     add("--parts", type=language_models.positive, default=2, help="an epoch is one of so many parts of the text")
-    language_models.add_options(add)
-    parser.set_defaults(
-        units=1024,
-        embedding_size=128,
-        weight_normalization=True,
-        embedding_dropout=0.1,
-        dropout=0.3,
-        recurrent_dropout=0.2,
-        batch_size=64,
-        steps=128,
-        epochs=28,
-    )
-    return language_models.parsed(parser, argv, SMOKE), parser
+    language_models.add_options(add, units=1024)
+    parser.set_defaults(embedding_size=128, embedding_dropout=0.1, dropout=0.3, recurrent_dropout=0.2)
+    parser.set_defaults(batch_size=64, steps=128, epochs=28)
+    options = language_models.parsed(parser, argv, SMOKE)
+    return options, parser
 
 
 def main(argv=None):
     options, parser = arguments(argv)
     language_models.begin(options)
     files = {part: file_of(options.data, part) for part in ("train", "valid", "test")}
-    train, valid = byte_tokens(files["train"]), byte_tokens(files["valid"])
+    train, valid, test = byte_tokens(files["train"]), byte_tokens(files["valid"]), read_text(files["test"])
+    if not test:
+        raise ValueError(f"{files['test']} is empty.")
     name = options.data.resolve().name
     data = {"name": name, "sha256": hashlib.sha256(train).hexdigest(), "bytes": len(train)}
+    held_back = {"valid": valid, "test": test.encode()}
+    data["held_back"] = {part: hashlib.sha256(text).hexdigest() for part, text in held_back.items()}
+    tokenizer = zoo.tokenizers.ByteTokenizer()
+    config = language_models.config_of(options, tokenizer)
     batches = Streams(train, options.batch_size, options.steps, options.seed, "bytes", options.parts)
     held_back = Streams(valid, min(options.batch_size, 16), options.steps, unit="bytes")
-    no_setting = (*language_models.NO_RESULT, "data", "smoke")
-    settings = {key: value for key, value in vars(options).items() if key not in no_setting}
     training = {"command": language_models.command("byte_lm", options, parser), "data": data}
     print(f"{len(train):,} bytes to train on", flush=True)
-    tokenizer = zoo.tokenizers.ByteTokenizer()
-    if not language_models.train(options, tokenizer, batches, held_back, {**settings, "data": data}, training):
+    if not language_models.train(options, config, tokenizer, batches, held_back, training):
         return
-    score = zoo.load(options.output).score(read_text(files["test"]))
-    figures = {"bits_per_byte": score.bits_per_byte, "word_perplexity": score.word_perplexity}
+    score = zoo.load(options.output).score(test)
     metric = {
         "data": f"the test file of {name}, {score.bytes:,} bytes, {score.words:,} words",
-        "figures": figures,
+        "figures": {"bits_per_byte": score.bits_per_byte, "word_perplexity": score.word_perplexity},
         "command": f"zoo evaluate {options.output.name} --text {files['test'].name}",
     }
     description = (

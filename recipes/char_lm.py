@@ -44,11 +44,10 @@ def main(argv=None):
     streams = functools.partial(zoo.streams.Streams, steps=options.steps, seed=options.seed, unit=options.tokenizer)
     batches = streams(tokenizer.encode(train), options.batch_size)
     held_back = streams(tokenizer.encode(validation), min(options.batch_size, 8)) if options.validation else None
-    no_setting = (*language_models.NO_RESULT, "text", "smoke")
-    settings = {name: value for name, value in vars(options).items() if name not in no_setting}
+    config = language_models.config_of(options, tokenizer)
     training = {"command": language_models.command("char_lm", options, parser), "data": record}
     print(f"{len(train):,} characters to train on", flush=True)
-    if not language_models.train(options, tokenizer, batches, held_back, {**settings, "data": record}, training):
+    if not language_models.train(options, config, tokenizer, batches, held_back, training):
         return
     score = zoo.load(options.output).score(test)
     file = options.text.name if options.text else "input.txt"

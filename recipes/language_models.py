@@ -1,5 +1,6 @@
 """What the recipes of language models share: the options of model and training, and the training itself."""
 
+import argparse
 import functools
 import shlex
 from pathlib import Path
@@ -19,19 +20,19 @@ FULL_NAMES = {
     "mlstm": "multiplicative LSTM",
 }
 WARMUP = 200  # steps
-# Options that do not change the weights, but for rounding.
-NO_RESULT = ("output", "manual_dir", "checkpoint_minutes", "distribute", "recompute")
+NO_RESULT = ("output", "manual_dir", "checkpoint_minutes", "distribute")  # options that do not change the weights
+NO_SETTING = (*NO_RESULT, "recompute", "smoke", "stage", "text", "data")  # a training can go on with others
 
 
-def add_options(add):
-    """Adds the options of model and training; `add` is `add_argument` of a parser."""
+def add_options(add, units=None):
+    """Adds the options of model and training; `add` is `add_argument` of a parser, `units` the default."""
     add("--output", required=True, type=Path, help="folder of the run: best checkpoint, state, log, curve")
     add("--recurrent", choices=tuple(UNITS), default="mlstm")
-    add("--units", type=positive, help=f"of each layer; without it {UNITS}")
+    add("--units", type=positive, default=units, help=f"of each layer; without it {units or UNITS}")
     add("--layers", type=positive, default=1)
     add("--embedding-size", type=positive, default=64)
     add("--tied", action="store_true", help="softmax with the embedding's matrix")
-    add("--weight-normalization", action="store_true", help="mlstm only")
+    add("--weight-normalization", action=argparse.BooleanOptionalAction, default=False, help="mlstm only")
     add("--forget-bias", type=float, default=1.0)
     add("--embedding-dropout", type=float, default=0.0)
     add("--dropout", type=float, default=0.5, help="between the layers and before the softmax")
@@ -47,7 +48,7 @@ def add_options(add):
     add("--seed", type=int, default=1)
     add("--precision", choices=("float32", "mixed_bfloat16"), default="float32")
     add("--store", choices=DTYPES, default="float16", help="type of the weights on disk")
-    add("--recompute", type=positive, help="keep activations of so many timesteps at a time, for memory")
+    add("--recompute", type=positive, help="keep activations of so many timesteps at a time")
     add("--checkpoint-minutes", type=float, default=5.0)
     add("--distribute", choices=distributed.CHOICES, help="train on several devices, or processes of a cluster (JAX)")
     add("--smoke", action="store_true", help="a tiny model for a minute, to see that all works")
@@ -69,8 +70,9 @@ def command(recipe, options, parser):
     for name, value in vars(options).items():
         if name in NO_RESULT or value == parser.get_default(name):
             continue
-        flag = "--" + name.replace("_", "-")
-        words += [flag] if value is True else [flag, value.name if isinstance(value, Path) else str(value)]
+        flag = ("--no-" if value is False else "--") + name.replace("_", "-")
+        value = value.resolve().name if isinstance(value, Path) else value
+        words += [flag] if isinstance(value, bool) else [flag, str(value)]
     return shlex.join([*words, "--output", f"runs/{options.output.name}"])
 
 
@@ -81,29 +83,36 @@ def begin(options):
     keras.utils.set_random_seed(options.seed)
 
 
-def train(options, tokenizer, batches, held_back, settings, training, loss_of=None, **fields):
-    """Trains the model that the options describe, or goes on with its training; keeps the best.
+def config_of(options, tokenizer, **fields):
+    """The configuration that the options describe; `fields` go before them.
+
+    Raises:
+        ValueError: there can be no such model.
+    """
+    names = zoo.models.LanguageModelConfig.__dataclass_fields__
+    given = {name: value for name, value in vars(options).items() if name in names}
+    return zoo.models.LanguageModelConfig(**{**given, "vocabulary_size": tokenizer.vocabulary_size, **fields})
+
+
+def train(options, config, tokenizer, batches, held_back, training, loss_of=None):
+    """Trains a language model as the options say, or goes on with its training; keeps the best.
 
     Args:
-        options: those of `add_options`, or what else has fields of `zoo.models.LanguageModelConfig` and these.
+        options: those of `add_options`.
+        config: of the model.
         tokenizer: of the model.
         batches: a function of the epoch, see `zoo.training.fit`.
         held_back: `zoo.streams.Streams` to choose the best epoch by, or None.
-        settings: JSON-able; what must be the same where a training is continued.
         training: dict for the manifest: command, data.
         loss_of: `model -> loss function`; by default the model's `training_loss`.
-        fields: of the configuration, before those of the options.
 
     Returns:
         Whether this process is the one that goes on to the final figures.
     """
     zoo.training.claim_folder(options.output)
-    names = zoo.models.LanguageModelConfig.__dataclass_fields__
-    given = {name: value for name, value in vars(options).items() if name in names}
-    config = zoo.models.LanguageModelConfig(**{**given, "vocabulary_size": tokenizer.vocabulary_size, **fields})
     model = zoo.models.LanguageModel(config, tokenizer)
     for layer in model.encoder.recurrent:
-        layer.recompute = getattr(options, "recompute", None)
+        layer.recompute = options.recompute
     print(f"{config.recurrent}: {model.count_params():,} weights", flush=True)
     steps = options.epochs * len(batches)
     warmup = min(WARMUP, steps // 10)
@@ -131,7 +140,7 @@ def train(options, tokenizer, batches, held_back, settings, training, loss_of=No
         folder=options.output,
         epochs=options.epochs,
         carry=model.initial_state(options.batch_size),
-        settings=settings,
+        settings={**{k: v for k, v in vars(options).items() if k not in NO_SETTING}, "data": training["data"]},
         average=options.average,
         patience=getattr(options, "patience", None),
         checkpoint_minutes=options.checkpoint_minutes,

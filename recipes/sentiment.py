@@ -18,7 +18,7 @@ import numpy as np  # noqa: E402
 
 import zoo  # noqa: E402
 from recipes import data, label_curve, language_models, messages  # noqa: E402
-from recipes.sentiment_figures import NO_RESULT, add_metric, command, corpus_name, final_figures  # noqa: E402
+from recipes.sentiment_figures import add_metric, command, corpus_name, final_figures  # noqa: E402
 from recipes.sentiment_probe import probe  # noqa: E402
 from zoo import distributed, sampled_softmax  # noqa: E402
 from zoo.atomic_files import atomic_write  # noqa: E402
@@ -60,7 +60,7 @@ def arguments(argv=None):
     add("--seed", type=int, default=1)
     add("--precision", choices=("float32", "mixed_bfloat16"), default="float32")
     add("--store", choices=DTYPES, default="float16", help="type of the weights on disk")
-    add("--recompute", type=int, help="keep activations of so many timesteps at a time, for memory")
+    add("--recompute", type=language_models.positive, help="keep activations of so many timesteps at a time")
     add("--checkpoint-minutes", type=float, default=5.0)
     add("--distribute", choices=distributed.CHOICES, help="train on several devices, or processes of a cluster (JAX)")
     probe = stages.add_parser("probe", help="find what the states of a language model know of two labels")
@@ -110,12 +110,16 @@ def arguments(argv=None):
 
 def pretrain(options, parser):
     language_models.begin(options)
-    settings = {k: v for k, v in vars(options).items() if k not in (*NO_RESULT, "data")}
+    if options.samples and options.recompute:
+        raise ValueError(
+            "--samples keeps all activations, since tokens that recur are read together: leave out --recompute."
+        )
     texts, record = data.reviews(options.data, options.text_column)
     if options.tokenizer == "bytes":
         tokenizer = zoo.tokenizers.ByteTokenizer("review")
     else:
         tokenizer = zoo.tokenizers.SubwordTokenizer.of(texts, options.vocabulary_size, options.lowercase, "review")
+    config = language_models.config_of(options, tokenizer, weight_normalization=options.recurrent == "mlstm")
     zoo.training.claim_folder(options.output)
     train, validation, test = data.in_parts(texts, tokenizer, options.seed)
     unit = "bytes" if options.tokenizer == "bytes" else "tokens"
@@ -129,9 +133,7 @@ def pretrain(options, parser):
         loss_of = functools.partial(functools.partial, sampled_softmax.sampled_loss)
     print(f"{len(train):,} {unit} to train on", flush=True)
     training = {"command": command(options, parser), "data": record}
-    normalized = {"weight_normalization": options.recurrent == "mlstm"}
-    settings |= {"data": record}
-    if not language_models.train(options, tokenizer, batches, held_back, settings, training, loss_of, **normalized):
+    if not language_models.train(options, config, tokenizer, batches, held_back, training, loss_of):
         return
     text = tokenizer.decode(test)
     atomic_write(options.output / "held-back.txt", text.encode())

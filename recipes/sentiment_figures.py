@@ -8,8 +8,7 @@ from zoo import checkpoint
 from zoo.evaluation import evaluate
 from zoo.rows import rows
 
-# Options that do not change the weights, but for rounding.
-NO_RESULT = ("output", "checkpoint_minutes", "distribute", "recompute", "stage", "test", "card")
+NO_RESULT = ("output", "checkpoint_minutes", "distribute", "stage", "test", "card")  # they do not change the weights
 
 
 def command(options, parser, tested=False):

@@ -93,8 +93,16 @@ def test_interrupted_it_leaves_the_model_as_it_was(model):
 @pytest.mark.parametrize("wrong", [{"learning_rate": 0}, {"decay": 1.1}, {"steps": 0}, {"clip_norm": float("nan")}])
 def test_numbers_out_of_range(model, wrong):
     (name,) = wrong
-    with pytest.raises(ValueError, match=f"`{name}` is out of its range"):
+    with pytest.raises(ValueError, match=f"`{name}` must be"):
         score(model, TEXT, **{"learning_rate": 0.1, **wrong})
+
+
+def test_too_high_a_learning_rate(model):
+    weights = model.get_weights()
+    with pytest.raises(zoo.errors.TrainingDiverged, match="lower learning rate"):
+        score(model, TEXT * 12, learning_rate=3e38, decay=0.0)
+    for before, after in zip(weights, model.get_weights()):
+        np.testing.assert_array_equal(before, after)
 
 
 def test_command(model, tmp_path, capsys):

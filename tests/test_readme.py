@@ -75,7 +75,7 @@ def outputs(folder, *headings):
 
 def test_every_command_is_tried():
     here = len(commands("Generate", "Train")) + len(commands("Classify")) + len(commands("Translate"))
-    assert len(commands("")) == here + len(commands("Publish")) == 20 + 10  # the latter in tests/hub/test_readme.py
+    assert len(commands("")) == here + len(commands("Publish")) == 21 + 10  # the latter in tests/hub/test_readme.py
 
 
 def test_commands_of_language_models(folder):
@@ -104,6 +104,7 @@ def test_commands_of_translators(folder):
     said = outputs(folder, "Translate")
     first, dog = next(iter(said.values())).splitlines()
     assert "Mann" in first and "Hund" in dog
+    assert "chiens" in said['zoo translate attention-en-fr "Two dogs are playing in the snow."']
     assert (folder / "alignment.png").read_bytes().startswith(b"\x89PNG")
     assert (folder / "translated.txt").read_text().splitlines()[1] == ""
     assert "zoo translate my-en-de" in said["zoo finetune attention-en-de"]

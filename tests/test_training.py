@@ -1,3 +1,4 @@
+import contextlib
 import csv
 import json
 import os
@@ -425,6 +426,25 @@ def test_progress_figures(monkeypatch):
     now[0] += 1000  # of validation
     assert lines == ["epoch 1/2  120/200  loss 1.0397 (1.500 bits)  30 rows/s, 49.5% idle  0.8 min left"]
     assert progress.rate == 30 and progress.idle == pytest.approx(0.495)
+
+
+@pytest.mark.parametrize("what", ["a failing batch", "divergence", "nothing"])
+def test_the_thread_ends_with_the_training(tmp_path, monkeypatch, what):
+    monkeypatch.setattr(training, "prefetched", prefetched)
+
+    def before(epoch, i):
+        if what == "a failing batch" and (epoch, i) == (1, 5):
+            raise OSError("a torn file")
+
+    def change(epoch, i, y):
+        return y * np.nan if what == "divergence" and (epoch, i) == (1, 5) else y
+
+    run = Run(tmp_path, Batches(before, change))
+    errors = {"a failing batch": OSError, "divergence": TrainingDiverged}
+    threads = threading.active_count()
+    with contextlib.nullcontext() if what == "nothing" else pytest.raises(errors[what]):
+        run()
+    assert threading.active_count() == threads
 
 
 class Slow:

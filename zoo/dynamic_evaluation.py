@@ -12,6 +12,7 @@ import numpy as np
 from keras import ops
 
 from zoo.backend import training_step
+from zoo.errors import TrainingDiverged
 from zoo.models.language_model import Score
 
 
@@ -57,6 +58,7 @@ def score(model, text, learning_rate, decay=1e-3, steps=32, clip_norm=1.0, progr
 
     Raises:
         ValueError: a number is out of its range.
+        TrainingDiverged: the learning rate is too high.
 
     Example:
 
@@ -66,20 +68,20 @@ def score(model, text, learning_rate, decay=1e-3, steps=32, clip_norm=1.0, progr
     >>> learning.nats < model.score("over and over and over again " * 8).nats
     True
     """
-    for name, value, sound in (
-        ("learning_rate", learning_rate, 0 < learning_rate < np.inf),
-        ("decay", decay, 0 <= decay <= 1),
-        ("steps", steps, steps >= 1),
-        ("clip_norm", clip_norm, clip_norm > 0),
+    for name, value, sound, wanted in (
+        ("learning_rate", learning_rate, 0 < learning_rate < np.inf, "above 0"),
+        ("decay", decay, 0 <= decay <= 1, "at least 0 and at most 1"),
+        ("steps", steps, type(steps) is int and steps >= 1, "a positive int"),
+        ("clip_norm", clip_norm, clip_norm > 0, "above 0"),
     ):
         if not sound:
-            raise ValueError(f"`{name}` is out of its range. Received: {name}={value!r}")
+            raise ValueError(f"`{name}` must be {wanted}. Received: {name}={value!r:.100}")
     tokens = model.tokenizer.encode(text)
     before = np.concatenate([[model.tokenizer.start_id], tokens])[: len(tokens)].astype("int32")
     trained = model.get_weights()
     optimizer = DescentWithPrior(learning_rate, decay, global_clipnorm=clip_norm)
     optimizer.build(model.trainable_variables)
-    step, sync = training_step(model, optimizer, model.batch_loss)
+    step, _ = training_step(model, optimizer, model.batch_loss)
     state, nats = model.initial_state(1), 0.0
     try:
         for start in range(0, len(tokens), steps):
@@ -87,9 +89,13 @@ def score(model, text, learning_rate, decay=1e-3, steps=32, clip_norm=1.0, progr
             segment = before[None, part], tokens[None, part]
             loss, state = step(segment, state)
             nats += float(loss) * len(tokens[part])
+            if not np.isfinite(nats):
+                raise TrainingDiverged(
+                    f"Learning from what it reads, the model lost its way at token {start:,}. "
+                    f"Use a lower learning rate than {learning_rate}."
+                )
             if progress is not None:
                 progress(min(start + steps, len(tokens)), len(tokens))
     finally:
-        sync()
         model.set_weights(trained)
     return Score.of(text, len(tokens), nats)

@@ -64,6 +64,28 @@ def test_recomputed_activations_give_the_same(name, call, segment):
         assert_close(found, kept)
 
 
+@pytest.mark.parametrize("name", [slow("lstm"), "multiplicative"])
+def test_recomputed_in_mixed_precision(name):
+    layer = make(name, dtype="mixed_bfloat16", **DROPOUT)
+    sequences, states = example(layer)
+    expected = outputs_and_gradients(layer, sequences, states, mask=MASK, training=True)
+    layer.recompute = 3
+    for found, kept in zip(outputs_and_gradients(layer, sequences, states, mask=MASK, training=True), expected):
+        for one, other in zip(found, kept):
+            scale = max(1, np.abs(other.astype("float32")).max())
+            np.testing.assert_allclose(one.astype("float32"), other.astype("float32"), rtol=0, atol=0.05 * scale)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_recompute_is_an_argument_that_is_kept(name):
+    layer = make(name, recompute=3)
+    assert type(layer).from_config(layer.get_config()).recompute == layer.recompute == 3
+    assert "recompute" not in make(name).get_config()
+    for wrong in (0, -5, 2.0, True):
+        with pytest.raises(ValueError, match="`recompute` must be a positive int"):
+            make(name, recompute=wrong)
+
+
 @pytest.mark.skipif(keras.backend.backend() != "jax", reason="JAX shows what is kept for the backward pass")
 def test_recomputed_activations_are_not_kept():
     import jax

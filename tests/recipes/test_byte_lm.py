@@ -12,15 +12,16 @@ import numpy as np
 import pytest
 
 import zoo
-from recipes import byte_lm
+from recipes import byte_lm, language_models
 from tests.recipes.test_char_lm import text_of
 from zoo import training
 from zoo.text_files import byte_tokens
 
 ROOT = Path(__file__).parents[2]
 EVERY_OPTION = (
-    "--layers 2 --units 16 --embedding-size 16 --tied --forget-bias 2 --embedding-dropout 0.1 --dropout 0.2 "
-    "--recurrent-dropout 0.1 --batch-size 4 --steps 16 --epochs 4 --parts 2 --learning-rate 0.01 --weight-decay 0.01 "
+    "--weight-normalization --layers 2 --units 16 --embedding-size 16 --tied --forget-bias 2 "
+    "--embedding-dropout 0.1 --dropout 0.2 --recurrent-dropout 0.1 --batch-size 4 "
+    "--steps 16 --epochs 4 --parts 2 --learning-rate 0.01 --weight-decay 0.01 "
     "--clip-norm 0.5 --average 0.9 --patience 3 --seed 3 --store int8 --recompute 8 --checkpoint-minutes 0"
 ).split()
 SCORE = "import sys, zoo; print(zoo.load(sys.argv[1]).score(open(sys.argv[2]).read()).bits_per_byte)"
@@ -62,7 +63,7 @@ def test_every_option_interrupted_resumed_and_loaded_on_the_other_backend(folder
     options, _ = byte_lm.arguments(shlex.split(manifest["training"]["command"])[2:])
     asked, _ = byte_lm.arguments(["--data", "small-wiki", "--output", "runs/tiny", *EVERY_OPTION])
     differing = {name for name in vars(asked) if getattr(asked, name) != getattr(options, name)}
-    assert differing == {"recompute", "checkpoint_minutes"}  # which do not change the result
+    assert differing == {"checkpoint_minutes"}  # which does not change the result
     config = zoo.load(once).config
     assert (config.layers, config.units, config.tied, config.weight_normalization) == (2, 16, True, False)  # folded
 
@@ -83,6 +84,26 @@ def test_a_plain_file_is_mapped_and_a_compressed_one_is_the_same(tmp_path):
     (tmp_path / "empty.tokens").touch()
     with pytest.raises(ValueError, match="empty.tokens is empty"):
         byte_tokens(tmp_path / "empty.tokens")
+
+
+def test_other_layers_and_the_defaults():
+    options, parser = byte_lm.arguments("--data . --output runs/x --recurrent gru --no-weight-normalization".split())
+    assert (options.recurrent, options.units, options.weight_normalization) == ("gru", 1024, False)
+    assert language_models.command("byte_lm", options, parser) == (
+        f"python recipes/byte_lm.py --data {Path.cwd().name} --recurrent gru --output runs/x"
+    )
+    config = language_models.config_of(options, zoo.tokenizers.ByteTokenizer())
+    assert (config.recurrent, config.embedding_size, config.embedding_dropout) == ("gru", 128, 0.1)
+
+
+@pytest.mark.parametrize("content, error", [(b"", "is empty"), (b"caf\xe9", "is not UTF-8")])
+def test_a_test_file_that_cannot_be_scored_is_found_before_the_training(folder, tmp_path, content, error):
+    for path in folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "test.tokens").write_bytes(content)
+    with pytest.raises(ValueError, match=f"test.tokens {error}"):
+        byte_lm.main(["--data", str(tmp_path), "--output", str(tmp_path / "run"), "--smoke"])
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_missing_file_is_named_before_anything_is_trained(folder, tmp_path):

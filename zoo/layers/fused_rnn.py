@@ -27,15 +27,26 @@ class FusedRNN:
     * an implicit mask survives `initial_state=`, which Keras 3.15 loses;
     * `go_backwards`, masks and `unroll` may be combined;
     * a sequence without timesteps returns its initial state;
-    * with `layer.recompute = 32`, only the states between segments of 32 timesteps are kept, and the activations of
-      one segment after another computed again for the backward pass (Chen et al. 2016): little memory for long
-      sequences, for another forward pass. `AttentionLSTM` keeps them all.
+    * with `recompute=32`, only the states between segments of 32 timesteps are kept, and the activations of one segment
+      after another computed again for the backward pass (Chen et al. 2016): little memory for long sequences, for
+      another forward pass. It acts on sequences of known length where the layer is `fused`; `AttentionLSTM` and
+      `read_distinct` keep all.
 
     The layer provides `recurrence(sequences)`: for sequences `(time, batch, features)`, after dropout, its
     `sequence_kernels.Recurrence`, the tuple of projected inputs, and the tuple of weights.
     """
 
-    recompute = None  # timesteps of a segment, or None to keep all activations
+    def __init__(self, *args, recompute=None, **kwargs):
+        if recompute is not None and (type(recompute) is not int or recompute < 1):
+            raise ValueError(
+                f"`recompute` must be a positive int, the timesteps of a segment, or None. Received: {recompute!r:.100}"
+            )
+        super().__init__(*args, **kwargs)
+        self.recompute = recompute
+
+    def get_config(self):
+        own = {} if self.recompute is None else {"recompute": self.recompute}
+        return {**super().get_config(), **own}
 
     @property
     def fused(self):
@@ -110,12 +121,15 @@ class FusedRNN:
         return self._run(self.recurrence(sequences), initial_state, mask, factors)
 
     def _in_segments(self, sequences, states, mask, factors):
-        count, variables = len(states), self.cell.variables
+        count, variables = len(states), self.cell.weights
         values, found = [_tensor(v) for v in variables], []
 
         def loop(mask, sequences, *tensors):
             with StatelessScope(state_mapping=list(zip(variables, tensors[count:]))):
-                (outputs,), states = self._run(self.recurrence(sequences), tensors[:count], mask, factors)
+                recurrence, *others = self.recurrence(sequences)
+                # TensorFlow computes again outside the layer's call, where Keras does not cast the weights.
+                projected, weights = ([ops.cast(x, self.compute_dtype) for x in some] for some in others)
+            (outputs,), states = self._run((recurrence, projected, weights), tensors[:count], mask, factors)
             return outputs, *states
 
         for start in range(0, sequences.shape[0], self.recompute):
