@@ -5,6 +5,10 @@ PRESETS = {
         "task": "translation",
         "manifest_sha256": "f18f7a9df6574c88aa8347770e3cd96f459cc4796e2243532e9f719791c640ec",
     },
+    "attention-en-fr": {
+        "task": "translation",
+        "manifest_sha256": "81c3791462d1c740f5445d9e6add3d888b56e67153abbdf04e8d8e5465dea7df",
+    },
     "gru-shakespeare": {
         "task": "language-model",
         "manifest_sha256": "4dd357a17082d7475b612f8c5d95f5373bf962723287d5e6eceea1d4bf232cd0",
