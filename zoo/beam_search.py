@@ -70,16 +70,28 @@ def loop(step, state, source_mask, limits, longest, width, start, end, length_pe
     def unfinished(time, ended):
         return ops.logical_and(ops.any(ops.isinf(ended.score), axis=1), time < limits)
 
+    def candidates(logits, alive, must_end):
+        """The likeliest ways to go on, `(batch, 2 * width)`: which hypothesis, by which token, how likely.
+
+        Of each hypothesis more than `2 * width` tokens are never wanted: the vocabulary is passed through twice, for
+        these and for the sum of the softmax, and no log-softmax of it is made.
+        """
+        logits = ops.cast(logits, "float32")
+        some = min(2 * width, logits.shape[-1])
+        highest, token = ops.top_k(logits, some)
+        ends = ops.logical_and(ops.repeat(must_end, width)[:, None], ops.arange(some) == 0)
+        others = ops.logical_and(ops.repeat(must_end, width)[:, None], ops.arange(some) > 0)
+        highest = ops.where(ends, logits[:, end : end + 1], ops.where(others, -np.inf, highest))
+        token = ops.where(ends, end, ops.cast(token, "int32"))
+        found = ops.reshape(alive, (-1, 1)) + highest - ops.logsumexp(logits, axis=-1, keepdims=True)
+        best, index = ops.top_k(ops.reshape(found, (batch, width * some)), min(2 * width, width * some))
+        index = ops.cast(index, "int32")
+        token = ops.take_along_axis(ops.reshape(token, (batch, width * some)), index, axis=1)
+        return index // some, token, best
+
     def body(time, tokens, alive, coverage, state, ended, history):
         logits, alignment, state = step(tokens, state)
-        vocabulary = logits.shape[-1]
-        gains = ops.reshape(ops.log_softmax(ops.cast(logits, "float32"), axis=-1), (batch, width, vocabulary))
-        is_end = ops.arange(vocabulary) == end
-        must_end = (time + 1 >= limits)[:, None, None]
-        gains = ops.where(ops.logical_and(must_end, ops.logical_not(is_end)), -np.inf, gains)
-        best, index = ops.top_k(ops.reshape(alive[:, :, None] + gains, (batch, width * vocabulary)), 2 * width)
-        index = ops.cast(index, "int32")
-        parent, token = index // vocabulary, index % vocabulary
+        parent, token, best = candidates(logits, alive, time + 1 >= limits)
         alignment = ops.reshape(ops.cast(alignment, "float32"), (batch, width, source))
         coverage = coverage + alignment
 
