@@ -11,7 +11,6 @@ REVIEWS = {
 }
 CAPTIONS = {
     "license": "cc-by-nc-4.0",
-    "datasets": ["bentrevett/multi30k"],
     "terms": "Trained on Multi30k (Elliott et al. 2016; captions of Flickr30k's pictures, for non-commercial research "
     "and education) and on Tatoeba's sentences (CC BY 2.0 FR, tatoeba.org).",
     "limits": "It knows captions of pictures and the short everyday sentences of Tatoeba.",
@@ -32,10 +31,13 @@ ABOUT = {
     },
     "mlstm-reviews": REVIEWS,
     "mlstm-sentiment": {**REVIEWS, "limits": "It was made for reviews of films; irony and mixed reviews mislead it."},
-    "attention-en-de": {**CAPTIONS, "language": ["en", "de"]},
+    "attention-en-de": {**CAPTIONS, "language": ["en", "de"], "datasets": ["bentrevett/multi30k"]},
     "attention-en-fr": {**CAPTIONS, "language": ["en", "fr"]},
 }
-MEASURED_ON = {"imdb/test": "stanfordnlp/imdb", "test_2016_flickr": "bentrevett/multi30k"}  # data sets on the hub
+MEASURED_ON = {  # data sets on the hub; Multi30k has no French there
+    "imdb/test": "stanfordnlp/imdb",
+    "test_2016_flickr.en, test_2016_flickr.de": "bentrevett/multi30k",
+}
 
 
 def entries(name, manifest):
@@ -54,4 +56,5 @@ def entries(name, manifest):
 def _measured_on(metric):
     """A metric, with the data set on the hub that it was measured on, if it is one."""
     found = [dataset for start, dataset in MEASURED_ON.items() if metric["data"].startswith(start)]
-    return {**metric, "dataset": found[0]} if found else metric
+    own = {key: value for key, value in metric.items() if key != "dataset"}
+    return {**own, "dataset": found[0]} if found else own

@@ -55,6 +55,15 @@ def test_a_line_for_every_line(model, tmp_path, torn, monkeypatch):
         translate_file(model, tmp_path / "in.txt", tmp_path / "out.txt")
 
 
+def test_a_file_that_could_not_be_read_leaves_nothing_and_can_be_mended(model, tmp_path):
+    (tmp_path / "in.txt").write_bytes("Ein Café.\n".encode("latin1"))
+    with pytest.raises(ValueError, match="not UTF-8"):
+        translate_file(model, tmp_path / "in.txt", tmp_path / "out.txt", beam_width=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.txt"]
+    (tmp_path / "in.txt").write_text("Ein Café.\n")
+    assert translate_file(model, tmp_path / "in.txt", tmp_path / "out.txt", beam_width=1) == 1
+
+
 def test_file_command(folder, model, tmp_path, capsys):
     (tmp_path / "in.txt").write_text("A dog.\nA cat.\n")
     words = ["--file", str(tmp_path / "in.txt"), "--output", str(tmp_path / "out.txt"), "--beam-width", "1"]

@@ -106,6 +106,13 @@ def test_pieces(model):
     assert cut(tokenizer, "") == []
 
 
+def test_sentences_are_translated_by_themselves(model):
+    sentences = ["abc def fed abc abc.", "fed abc cab bed fad.", "cab cab cab cab dab."]
+    assert [len(cut(model.tokenizer, " ".join(sentences[:n]))) for n in (1, 2, 3)] == [1, 1, 2]
+    apart = [model.translate(" ".join(part)) for part in (sentences[:2], sentences[2:])]
+    assert model.translate(" ".join(sentences)) == " ".join(apart)
+
+
 def test_progress(model):
     seen = []
     model.translate(["a", "b", "c"], batch_size=2, progress=lambda done, total: seen.append((done, total)))
@@ -124,6 +131,7 @@ def test_picture(model, tmp_path):
     [
         ({"beam_width": 0}, "`beam_width` must be an int of at least 1. Received: beam_width=0"),
         ({"beam_width": 2.0}, "`beam_width` must be an int"),
+        ({"beam_width": 101}, "`beam_width` can be at most 100"),
         ({"beam_width": 2, "n_best": 3}, "`n_best` can be at most `beam_width`"),
         ({"n_best": 0}, "`n_best` must be an int of at least 1"),
         ({"length_penalty": -0.1}, "`length_penalty` must be a finite number of at least 0"),

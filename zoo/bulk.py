@@ -141,15 +141,21 @@ def _write_in_blocks(model, source, output, work, items, contents, progress):
         file.seek(0, io.SEEK_END)
         written = done["written"]
         found = (item for item in items if item.line > done["line"])
-        for block in in_blocks(found, BLOCK):
-            text = contents(block, header=written == 0)
-            file.write(without_surrogates(text).encode())
-            file.flush()
-            os.fsync(file.fileno())
-            written += len(block)
-            _keep(position, work, written, block[-1].line, file.tell())
-            if progress is not None:
-                progress(written)
+        try:
+            for block in in_blocks(found, BLOCK):
+                text = contents(block, header=written == 0)
+                file.write(without_surrogates(text).encode())
+                file.flush()
+                os.fsync(file.fileno())
+                written += len(block)
+                _keep(position, work, written, block[-1].line, file.tell())
+                if progress is not None:
+                    progress(written)
+        except BaseException:
+            if written == 0:  # nothing to go on with
+                position.unlink(missing_ok=True)
+                partial.unlink()
+            raise
         partial.replace(output)
         position.unlink(missing_ok=True)
     return written

@@ -113,10 +113,11 @@ def _table(infos):
         model, training = info["model"], info.get("training", {})
         metric = next(iter(info.get("metrics", [])), {"data": "", "figures": {}})
         figures = ", ".join(f"{key.replace('_', ' ')} {value:.4f}" for key, value in metric["figures"].items())
+        measured = metric["data"].replace("|", r"\|")  # a cell's end in Markdown
         lines.append(
             f"| [{info['name']}](checkpoints/{info['name']}/README.md) "
             f"| {model['recurrent']}, {model['layers']} x {model['units']} "
             f"| {info['parameters'] / 1e6:.2f} M | {info['bytes'] / 2**20:.1f} MiB "
-            f"| {metric['data']} | {figures} | {training.get('hardware', '')} | {training.get('minutes', '')} |"
+            f"| {measured} | {figures} | {training.get('hardware', '')} | {training.get('minutes', '')} |"
         )
     return "\n".join(lines)

@@ -3,11 +3,11 @@
 PRESETS = {
     "attention-en-de": {
         "task": "translation",
-        "manifest_sha256": "f18f7a9df6574c88aa8347770e3cd96f459cc4796e2243532e9f719791c640ec",
+        "manifest_sha256": "e582156f506a536ae2e8be15584899d6bdb96333ac80eb314af1c6116f3921bf",
     },
     "attention-en-fr": {
         "task": "translation",
-        "manifest_sha256": "81c3791462d1c740f5445d9e6add3d888b56e67153abbdf04e8d8e5465dea7df",
+        "manifest_sha256": "5dc47159ff5cd472c4fd3e86511aedebff1bc003dc8a7857a8ad46e36e17ab3d",
     },
     "gru-shakespeare": {
         "task": "language-model",

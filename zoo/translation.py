@@ -17,6 +17,8 @@ from zoo.padding import padded_length
 from zoo.tokenizer_pair import normalized
 
 LONGEST = 128  # tokens of a piece
+SENTENCES = 48  # tokens of a piece of several sentences: the models have read single ones
+WIDEST = 100  # beam
 MOST_CHARACTERS = 16 * LONGEST
 SHORTEST = 8
 ENDS = (
@@ -117,20 +119,35 @@ def translate(model, text, beam_width, length_penalty, coverage_penalty, n_best,
 
 
 def cut(tokenizer, text):
-    """The tokens of a text, in pieces of at most `LONGEST`, each with its end; of an empty text none.
+    """The tokens of a text, in pieces each with its end; of an empty text none.
+
+    A piece is of sentences that are short together, or of one sentence, or of a part of one that is too long.
 
     >>> pair = zoo.tokenizers.TokenizerPair(zoo.tokenizers.ByteTokenizer(), zoo.tokenizers.ByteTokenizer())
-    >>> [len(piece) for piece in cut(pair, "This is a sentence. " * 10)]
-    [120, 80]
+    >>> [len(piece) for piece in cut(pair, "This is a sentence. " * 5 + "This one, however, is " + "long " * 30 + ".")]
+    [40, 40, 20, 19, 123, 32]
     """
     pieces = []
     while text:
         end = len(text) if len(text) <= MOST_CHARACTERS else _end_before(text[:MOST_CHARACTERS])
         while len(tokens := tokenizer.encode_source(text[:end])) > LONGEST:
             end = _end_before(text[: end * LONGEST // len(tokens)])
+        if len(tokens) > SENTENCES:
+            tokens, end = _sentences(tokenizer, text[:end], tokens)
         pieces.append(tokens)
         text = text[end:].strip()
     return pieces
+
+
+def _sentences(tokenizer, text, tokens):
+    """Of a text and its tokens, the first sentence and those after it that are short together, and where they end."""
+    kept = None
+    for match in ENDS[0].finditer(text):
+        some = tokenizer.encode_source(text[: match.end()].strip())
+        if kept and len(some) > SENTENCES:
+            break
+        kept = some, match.end()
+    return kept or (tokens, len(text))
 
 
 def _end_before(text):
@@ -255,6 +272,8 @@ def _check(beam_width, length_penalty, coverage_penalty, n_best, batch_size):
     for name, value in (("beam_width", beam_width), ("n_best", n_best), ("batch_size", batch_size)):
         if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
             raise ValueError(f"`{name}` must be an int of at least 1. Received: {name}={value!r:.100}")
+    if beam_width > WIDEST:
+        raise ValueError(f"`beam_width` can be at most {WIDEST}. Received: beam_width={beam_width}")
     if n_best > beam_width:
         raise ValueError(f"`n_best` can be at most `beam_width`. Received: n_best={n_best}, beam_width={beam_width}")
     for name, value in (("length_penalty", length_penalty), ("coverage_penalty", coverage_penalty)):

@@ -455,6 +455,11 @@ def test_learns_in_mixed_precision(policy, of_policy):
     assert losses[-1] < 0.5 * losses[0]
 
 
+def test_no_recomputation():
+    with pytest.raises(ValueError, match="leave out `recompute`"):
+        zoo.layers.AttentionLSTM(4, recompute=2)
+
+
 @both_orders
 def test_stateful(attend):
     layer, whole = make(attend=attend, stateful=True), make(attend=attend)

@@ -23,6 +23,8 @@ def run(options):
         raise ValueError("Give sentences to translate; or --file, with --output.")
     if options.alignment and len(options.text) != 1:
         raise ValueError("--alignment draws the translation of one sentence.")
+    if options.alignment and not options.alignment.parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {options.alignment.parent} for the picture.")
     model = load(options.model, "translation")
     if options.file:
         count = translate_file(model, options.file, options.output, progress("lines"), **search.given(options))

@@ -255,6 +255,8 @@ class AttentionLSTM(LSTM):
     cell_arguments = ("attention", "attend", "attention_units")
 
     def __init__(self, units, *args, return_alignments=False, **kwargs):
+        if kwargs.get("recompute") is not None:
+            raise ValueError("`AttentionLSTM` keeps all activations: leave out `recompute`.")
         super().__init__(units, *args, **kwargs)
         self.return_alignments = return_alignments
 
