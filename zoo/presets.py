@@ -3,7 +3,7 @@
 PRESETS = {
     "attention-en-de": {
         "task": "translation",
-        "manifest_sha256": "e582156f506a536ae2e8be15584899d6bdb96333ac80eb314af1c6116f3921bf",
+        "manifest_sha256": "08a6a07afc48269aefb00895a969efa2ea22d8d30712a5c3becf962c215872d0",
     },
     "attention-en-fr": {
         "task": "translation",
