@@ -98,7 +98,7 @@ def train(options, config, tokenizer, batches, held_back, training, loss_of=None
     """Trains a language model as the options say, or goes on with its training; keeps the best.
 
     Args:
-        options: those of `add_options`.
+        options: those of `add_options`; `weight_decay` and `patience` may be missing.
         config: of the model.
         tokenizer: of the model.
         batches: a function of the epoch, see `zoo.training.fit`.

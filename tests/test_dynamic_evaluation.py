@@ -1,4 +1,4 @@
-"""Dynamic evaluation, against the equation in NumPy-like steps, and that it leaves no trace."""
+"""Dynamic evaluation, against its equation taken step by step, and that it leaves no trace."""
 
 import json
 

@@ -79,12 +79,11 @@ def loop(step, state, source_mask, limits, longest, width, start, end, length_pe
         logits = ops.cast(logits, "float32")
         some = min(2 * width, logits.shape[-1])
         highest, token = ops.top_k(logits, some)
-        ends = ops.logical_and(ops.repeat(must_end, width)[:, None], ops.arange(some) == 0)
-        others = ops.logical_and(ops.repeat(must_end, width)[:, None], ops.arange(some) > 0)
-        highest = ops.where(ends, logits[:, end : end + 1], ops.where(others, -np.inf, highest))
-        token = ops.where(ends, end, ops.cast(token, "int32"))
+        last, only_end = ops.repeat(must_end, width)[:, None], ops.arange(some) == 0
+        highest = ops.where(last, ops.where(only_end, logits[:, end : end + 1], -np.inf), highest)
+        token = ops.where(last, end, ops.cast(token, "int32"))
         found = ops.reshape(alive, (-1, 1)) + highest - ops.logsumexp(logits, axis=-1, keepdims=True)
-        best, index = ops.top_k(ops.reshape(found, (batch, width * some)), min(2 * width, width * some))
+        best, index = ops.top_k(ops.reshape(found, (batch, width * some)), 2 * width)
         index = ops.cast(index, "int32")
         token = ops.take_along_axis(ops.reshape(token, (batch, width * some)), index, axis=1)
         return index // some, token, best
