@@ -31,8 +31,8 @@ def arguments(argv=None):
     add("--data", required=True, type=Path, help="folder with train.tokens, valid.tokens and test.tokens")
     add("--parts", type=language_models.positive, default=2, help="an epoch is one of so many parts of the text")
     language_models.add_options(add, units=1024)
-    parser.set_defaults(embedding_size=128, embedding_dropout=0.1, dropout=0.3, recurrent_dropout=0.2)
-    parser.set_defaults(batch_size=64, steps=128, epochs=28)
+    parser.set_defaults(embedding_size=128, dropout=0.2, recurrent_dropout=0.1)
+    parser.set_defaults(batch_size=64, steps=128, epochs=16)
     options = language_models.parsed(parser, argv, SMOKE)
     return options, parser
 
@@ -51,7 +51,7 @@ def main(argv=None):
     tokenizer = zoo.tokenizers.ByteTokenizer()
     config = language_models.config_of(options, tokenizer)
     batches = Streams(train, options.batch_size, options.steps, options.seed, "bytes", options.parts)
-    held_back = Streams(valid, min(options.batch_size, 16), options.steps, unit="bytes")
+    held_back = Streams(valid, min(options.batch_size, 64), options.steps, unit="bytes")
     training = {"command": language_models.command("byte_lm", options, parser), "data": data}
     print(f"{len(train):,} bytes to train on", flush=True)
     if not language_models.train(options, config, tokenizer, batches, held_back, training):
