@@ -99,24 +99,45 @@ def _card(found):
 
 def _again(folder, metric, data):
     """Whether the figures come out again: `(holds, detail)`."""
-    words, command = metric["command"].split(), metric["command"]
-    if words[:2] != ["zoo", "evaluate"]:
+    command = metric["command"]
+    if not evaluates(command):
         return None, f"no evaluation but a training gives it again: {command}"
     if data is None:
         return None, f"not measured (--data FOLDER does): {command}"
     try:
-        options = _Parser.of_evaluate().parse_args(shlex.split(command)[2:])
-        missing = _place(options, data)
-        if missing:
-            return None, f"not measured: {', '.join(missing)} is not in {data}"
-        options.model = folder
-        found = evaluate.figures(options)
+        found = figures(folder, command, data)
+    except _NotThere as error:
+        return None, f"not measured: {error}"
     except (ZooError, ValueError, TypeError, OSError) as error:
         return False, f"{error!s:.200}: {command}"
     odd = {key: found.get(key) for key, value in metric["figures"].items() if not _close(found.get(key), value)}
     if odd:
         return False, ", ".join(f"{key} {value}, not {metric['figures'][key]:.6g}" for key, value in odd.items())
     return True, "again " + ", ".join(f"{key} {found[key]:.6g}" for key in metric["figures"])
+
+
+def evaluates(command):
+    """Whether a command of a manifest is one of `zoo evaluate`."""
+    return command.split()[:2] == ["zoo", "evaluate"]
+
+
+def figures(folder, command, data):
+    """What a command of `zoo evaluate` tells, for the checkpoint in `folder` and the files of that name in `data`.
+
+    Raises:
+        FileNotFoundError: a file that it names is not there.
+        ValueError: it is not such a command.
+    """
+    options = _Parser.of_evaluate().parse_args(shlex.split(command)[2:])
+    missing = _place(options, data)
+    if missing:
+        raise _NotThere(f"{', '.join(missing)} is not in {data}")
+    options.model = folder
+    return evaluate.figures(options)
+
+
+class _NotThere(FileNotFoundError):
+    """A file that a command names is not in the folder of the data."""
 
 
 class _Parser(argparse.ArgumentParser):

@@ -106,7 +106,7 @@ def _xla_is_faster():
     return keras.config.dtype_policy().compute_dtype != "bfloat16" or bool(tf.config.list_physical_devices("GPU"))
 
 
-def training_step(model, optimizer, loss_function, averages=(), momentum=0.0):
+def training_step(model, optimizer, loss_function, averages=(), momentum=0.0, jit_compile=None):
     """Compiles one step of training.
 
     Args:
@@ -115,13 +115,15 @@ def training_step(model, optimizer, loss_function, averages=(), momentum=0.0):
         loss_function: `(batch, carry) -> (loss, carry)`, in training mode.
         averages: Keras variables, one for each trainable variable, that follow them as a moving average.
         momentum: of the moving average; at step t it is at most (t + 1) / (t + 10), so the start is forgotten.
+        jit_compile: whether TensorFlow compiles with XLA; None for what is faster. JAX always does.
 
     Returns:
         `step(batch, carry) -> (loss, carry)`, and `sync()`, which must be called before the model's, the
         optimizer's or the averages' variables are read.
     """
     if keras.backend.backend() == "tensorflow":
-        return _tensorflow_step(model, optimizer, loss_function, averages, momentum)
+        jit_compile = _xla_is_faster() if jit_compile is None else jit_compile
+        return _tensorflow_step(model, optimizer, loss_function, averages, momentum, jit_compile)
     if keras.backend.backend() == "jax":
         return _jax_step(model, optimizer, loss_function, averages, momentum)
     raise RuntimeError(
@@ -135,7 +137,7 @@ def _averaged(averages, values, iterations, momentum):
     return [momentum * a + (1 - momentum) * ops.cast(v, "float32") for a, v in zip(averages, values)]
 
 
-def _tensorflow_step(model, optimizer, loss_function, averages, momentum):
+def _tensorflow_step(model, optimizer, loss_function, averages, momentum, jit_compile):
     import tensorflow as tf
 
     def step(batch, carry):
@@ -147,7 +149,7 @@ def _tensorflow_step(model, optimizer, loss_function, averages, momentum):
             average.assign(value)
         return loss, carry
 
-    return _of_many_shapes(tf.function(step, jit_compile=_xla_is_faster())), lambda: None
+    return _of_many_shapes(tf.function(step, jit_compile=jit_compile)), lambda: None
 
 
 def _of_many_shapes(function):

@@ -53,8 +53,14 @@ def _usage(name, task):
 
 
 def _metric(metric):
-    figures = ", ".join(f"{key.replace('_', ' ')} {_figure(value)}" for key, value in metric["figures"].items())
+    figures, before = _told(metric["figures"]), metric.get("before")
+    if before:
+        figures += f" (with the weights as {before['weights']}: {_told(before['figures'])})"
     return f"* {metric['data']}: {figures}\n  ```\n  {metric['command']}\n  ```"
+
+
+def _told(figures):
+    return ", ".join(f"{key.replace('_', ' ')} {_figure(value)}" for key, value in figures.items())
 
 
 def _training(training):

@@ -174,16 +174,23 @@ _FILE_SCHEMA = {
         "sha256": {"type": "string", "pattern": r"\A[0-9a-f]{64}\Z"},
     },
 }
+_FIGURES_SCHEMA = {
+    "type": "object",
+    "maxProperties": 100,
+    "propertyNames": {"pattern": r"\A[A-Za-z0-9_ .-]{1,60}\Z"},
+    "additionalProperties": {"type": "number", "minimum": -1e300, "maximum": 1e300},
+}
 _METRIC_SCHEMA = {
     "type": "object",
     "required": ["data", "figures", "command"],
     "properties": {
         "data": strict_json.LINE,
-        "figures": {
+        "figures": _FIGURES_SCHEMA,
+        "before": {  # the weights were stored in a smaller type
             "type": "object",
-            "maxProperties": 100,
-            "propertyNames": {"pattern": r"\A[A-Za-z0-9_ .-]{1,60}\Z"},
-            "additionalProperties": {"type": "number", "minimum": -1e300, "maximum": 1e300},
+            "required": ["weights", "figures"],
+            "properties": {"weights": {"enum": list(stored_weights.DTYPES)}, "figures": _FIGURES_SCHEMA},
+            "additionalProperties": False,
         },
         "command": strict_json.LINE,
         "dataset": {"type": "string", "pattern": DATASET},  # on the hub

@@ -93,7 +93,7 @@ def test_other_layers_and_the_defaults():
         f"python recipes/byte_lm.py --data {Path.cwd().name} --recurrent gru --output runs/x"
     )
     config = language_models.config_of(options, zoo.tokenizers.ByteTokenizer())
-    assert (config.recurrent, config.embedding_size, config.embedding_dropout) == ("gru", 128, 0.1)
+    assert (config.recurrent, config.embedding_size, config.dropout) == ("gru", 128, 0.2)
 
 
 @pytest.mark.parametrize("content, error", [(b"", "is empty"), (b"caf\xe9", "is not UTF-8")])
