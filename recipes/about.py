@@ -31,11 +31,20 @@ ABOUT = {
     },
     "mlstm-reviews": REVIEWS,
     "mlstm-sentiment": {**REVIEWS, "limits": "It was made for reviews of films; irony and mixed reviews mislead it."},
+    "mlstm-wikitext2": {
+        "license": "cc-by-sa-3.0",
+        "language": ["en"],
+        "datasets": ["Salesforce/wikitext"],
+        "terms": "Trained on WikiText-2 (Merity et al. 2016), good and featured articles of Wikipedia, CC BY-SA 3.0.",
+        "limits": "It writes WikiText's own English: punctuation apart from the words, `<unk>` for rare ones, ` @-@ ` "
+        "for a hyphen.",
+    },
     "attention-en-de": {**CAPTIONS, "language": ["en", "de"], "datasets": ["bentrevett/multi30k"]},
     "attention-en-fr": {**CAPTIONS, "language": ["en", "fr"]},
 }
 MEASURED_ON = {  # data sets on the hub; Multi30k has no French there
     "imdb/test": "stanfordnlp/imdb",
+    "the test file of wikitext2": "Salesforce/wikitext",
     "test_2016_flickr.en, test_2016_flickr.de": "bentrevett/multi30k",
 }
 

@@ -28,7 +28,12 @@ FUNCTION = """static int __init init_module(void)
 REVIEW = """I had no great hopes for this one, but the acting is superb and the story kept me guessing.
 My wife fell asleep after half an hour. Still, one of the better thrillers of that year.
 """
-TEXTS = {"shakespeare": SONNET, "linux": FUNCTION, "reviews": REVIEW}
+ARTICLE = """ = Arch bridge =
+
+ An arch bridge is a bridge with abutments at each end shaped as a curved arch . The oldest bridges of this type were
+ built by the Greeks , and the Romans were the first to use them for whole roads and aqueducts .
+"""
+TEXTS = {"shakespeare": SONNET, "linux": FUNCTION, "reviews": REVIEW, "wikitext": ARTICLE}
 OPINIONS = {
     "pos": ["An absolute joy from start to finish.", "Not bad at all, I loved every minute of it.", "Superb acting!"],
     "neg": ["A dreadful bore.", "I wanted to like it, but it is a complete mess.", "Don't waste your money on this."],
