@@ -49,7 +49,7 @@ def _tensorflow_scan(step, carry, inputs, reverse):
     # One abstract step tells how many results there are and what they look like.
     first = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape[1:], x.dtype), inputs)
     states = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape, x.dtype), carry)
-    _, results = tf.function(step).get_concrete_function(states, first).structured_outputs
+    _, results = tf.function(step, autograph=False).get_concrete_function(states, first).structured_outputs
     sinks = tuple(tf.TensorArray(r.dtype, size=steps, element_shape=r.shape) for r in results)
 
     def body(count, carry, sinks):
@@ -86,7 +86,7 @@ def compiled(function, variables):
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        return _of_many_shapes(tf.function(function, jit_compile=_xla_is_faster()))
+        return _of_many_shapes(tf.function(function, jit_compile=_xla_is_faster(), autograph=False))
     if keras.backend.backend() == "jax":
         import jax
 
@@ -149,7 +149,7 @@ def _tensorflow_step(model, optimizer, loss_function, averages, momentum, jit_co
             average.assign(value)
         return loss, carry
 
-    return _of_many_shapes(tf.function(step, jit_compile=jit_compile)), lambda: None
+    return _of_many_shapes(tf.function(step, jit_compile=jit_compile, autograph=False)), lambda: None
 
 
 def _of_many_shapes(function):

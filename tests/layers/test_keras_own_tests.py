@@ -54,6 +54,7 @@ class TestBidirectionalPeephole(InPlace, own["bidirectional"].SimpleRNNTest):
 
 class TestStackedCells(InPlace, own["stacked_rnn_cells"].StackedRNNTest):
     replacements = {"LSTMCell": zoo.layers.LSTMCell}
+    test_basics = pytest.mark.slow(own["stacked_rnn_cells"].StackedRNNTest.test_basics)
 
 
 class TestStackedPeepholeCells(InPlace, own["stacked_rnn_cells"].StackedRNNTest):

@@ -32,7 +32,7 @@ def folder(tmp_path_factory):
     """Three texts, one of them compressed, one with the prefix of WikiText-2."""
     path = tmp_path_factory.mktemp("data") / "small-wiki"
     path.mkdir()
-    (path / "wiki.train.tokens").write_text(text_of(12_000))
+    (path / "wiki.train.tokens").write_text(text_of(6000))
     (path / "valid.tokens.xz").write_bytes(lzma.compress(text_of(4000, seed=2).encode()))
     (path / "test.tokens").write_text(text_of(2000, seed=3))
     return path
@@ -44,16 +44,13 @@ def run(folder, output, *words):
 
 
 def test_every_option_interrupted_resumed_and_loaded_on_the_other_backend(folder, tmp_path, monkeypatch):
-    once, twice = tmp_path / "once" / "tiny", tmp_path / "twice" / "tiny"
-    manifest = run(folder, once, *EVERY_OPTION)
-    line = training.line
+    output, line = tmp_path / "tiny", training.line
     monkeypatch.setattr(training, "line", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
-        run(folder, twice, *EVERY_OPTION)
+        run(folder, output, *EVERY_OPTION)
     monkeypatch.setattr(training, "line", line)
-    assert run(folder, twice, *EVERY_OPTION)["metrics"] == manifest["metrics"]
-    weights = [(path / "best" / "model.safetensors").read_bytes() for path in (once, twice)]
-    assert weights[0] == weights[1]
+    manifest = run(folder, output, *EVERY_OPTION)  # what a resumed training equals: tests/test_training.py
+    assert [record["epoch"] for record in manifest["training"]["history"]] == [1, 2, 3, 4]
 
     (metric,) = manifest["metrics"]
     text = (folder / "test.tokens").read_text()
@@ -64,12 +61,12 @@ def test_every_option_interrupted_resumed_and_loaded_on_the_other_backend(folder
     asked, _ = byte_lm.arguments(["--data", "small-wiki", "--output", "runs/tiny", *EVERY_OPTION])
     differing = {name for name in vars(asked) if getattr(asked, name) != getattr(options, name)}
     assert differing == {"checkpoint_minutes"}  # which does not change the result
-    config = zoo.load(once).config
+    config = zoo.load(output).config
     assert (config.layers, config.units, config.tied, config.weight_normalization) == (2, 16, True, False)  # folded
 
     other = {"tensorflow": "jax", "jax": "tensorflow"}[keras.backend.backend()]
     environment = {**os.environ, "KERAS_BACKEND": other, "PYTHONPATH": str(ROOT)}
-    words = [sys.executable, "-c", SCORE, str(once), str(folder / "test.tokens")]
+    words = [sys.executable, "-c", SCORE, str(output), str(folder / "test.tokens")]
     done = subprocess.run(words, env=environment, capture_output=True, text=True, check=True)
     assert float(done.stdout) == pytest.approx(metric["figures"]["bits_per_byte"], rel=1e-5)
 
