@@ -1,6 +1,8 @@
 """A language model of bytes, from texts with a split of their own: WikiText-2 as in Krause et al. 2016, section 4.3.
 
-    python recipes/byte_lm.py --data wikitext2 --weight-normalization --output runs/mlstm-wikitext2
+    python recipes/byte_lm.py --data wikitext2 --weight-normalization --precision mixed_bfloat16 --store float32 \\
+        --output runs/mlstm-wikitext2
+    python recipes/compact.py runs/mlstm-wikitext2 --store int8 --data wikitext2 --output runs/int8/mlstm-wikitext2
 
 The folder has `train.tokens`, `valid.tokens` and `test.tokens`, as they are or as `.xz` or `.gz`; a prefix `wiki.` is
 allowed. The best epoch is chosen on the validation file; the figures are of the whole test file, every byte counted,
@@ -32,7 +34,7 @@ def arguments(argv=None):
     add("--parts", type=language_models.positive, default=2, help="an epoch is one of so many parts of the text")
     language_models.add_options(add, units=1024)
     parser.set_defaults(embedding_size=128, dropout=0.2, recurrent_dropout=0.1)
-    parser.set_defaults(batch_size=64, steps=128, epochs=16)
+    parser.set_defaults(batch_size=64, steps=128, epochs=10)
     options = language_models.parsed(parser, argv, SMOKE)
     return options, parser
 

@@ -155,8 +155,8 @@ def finetune_translator(
     >>> zoo.save(base, tmp_path / "base")
     >>> model = zoo.finetune_translator(tmp_path / "base", ["Yes.", "No."] * 4, ["Ja.", "Nein."] * 4,
     ...     output=tmp_path / "mine", epochs=1, report=lambda line: None)
-    >>> isinstance(model.translate("Yes."), str)
-    True
+    >>> model.task
+    'translation'
     """
     for name, value, known in (("bad_rows", bad_rows, ("error", "skip")), ("dtype", dtype, DTYPES)):
         if value not in known:
