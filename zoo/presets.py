@@ -37,6 +37,10 @@ PRESETS = {
         "task": "language-model",
         "manifest_sha256": "9a404ecf36fc77ae2e0070bbaaf313a7521b803e59cd50ff732e90404874d807",
     },
+    "mlstm-wikitext2": {
+        "task": "language-model",
+        "manifest_sha256": "4c1cfff57fc3347f908c99425b68be5c416a3d8daeb32f59176ecda72d5491db",
+    },
     "peephole-shakespeare": {
         "task": "language-model",
         "manifest_sha256": "8884375bdd578ac05ef1a3b8faaab7786675f6979fe6a53cc6a3ba3aaf501986",
