@@ -1,6 +1,7 @@
-"""What the examples in docstrings may take for granted."""
+"""What the examples in docstrings may take for granted, and how all tests compile."""
 
 import importlib.util
+import os
 
 import keras
 import numpy as np
@@ -9,6 +10,9 @@ import pytest
 import zoo
 
 collect_ignore = [] if importlib.util.find_spec("apache_beam") else ["zoo/beam.py"]  # an extra
+# Most of the time goes into compiling what runs for a moment. XLA reads this when it first compiles, here and in the
+# processes that tests start.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 
 @pytest.fixture(autouse=True)

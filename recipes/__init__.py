@@ -7,7 +7,7 @@ from zoo.errors import ZooError
 
 
 @contextlib.contextmanager
-def messages():
+def messages(interrupted="The same command goes on from here."):
     """Ends a script with a line instead of a traceback, where the user and not the programmer is asked to act."""
     try:
         yield
@@ -15,5 +15,5 @@ def messages():
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
-        print("Interrupted. The same command goes on from here.", file=sys.stderr)
+        print(f"Interrupted. {interrupted}", file=sys.stderr)
         raise SystemExit(130) from None

@@ -14,6 +14,7 @@ the state carried from its start to its end. The defaults suit two CPU cores. Th
 
 import argparse
 import hashlib
+import math
 import sys
 from pathlib import Path
 
@@ -30,7 +31,12 @@ SMOKE = {"units": 16, "embedding_size": 8, "batch_size": 4, "steps": 16, "epochs
 def arguments(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--data", required=True, type=Path, help="folder with train.tokens, valid.tokens and test.tokens")
+    add(
+        "--data",
+        required=True,
+        type=Path,
+        help="folder with train.tokens, valid.tokens and test.tokens (UTF-8)",
+    )
     add("--parts", type=language_models.positive, default=2, help="an epoch is one of so many parts of the text")
     language_models.add_options(add, units=1024)
     parser.set_defaults(embedding_size=128, dropout=0.2, recurrent_dropout=0.1)
@@ -53,15 +59,17 @@ def main(argv=None):
     tokenizer = zoo.tokenizers.ByteTokenizer()
     config = language_models.config_of(options, tokenizer)
     batches = Streams(train, options.batch_size, options.steps, options.seed, "bytes", options.parts)
-    held_back = Streams(valid, min(options.batch_size, 64), options.steps, unit="bytes")
+    held_back = Streams(valid, min(options.batch_size, 64), options.steps, unit=f"bytes in {files['valid'].name}")
     training = {"command": language_models.command("byte_lm", options, parser), "data": data}
     print(f"{len(train):,} bytes to train on", flush=True)
     if not language_models.train(options, config, tokenizer, batches, held_back, training):
         return
     score = zoo.load(options.output).score(test)
+    figures = {name: getattr(score, name) for name in ("bits_per_byte", "word_perplexity")}
+    figures = {name: value for name, value in figures.items() if math.isfinite(value)}  # a text may be one endless word
     metric = {
         "data": f"the test file of {name}, {score.bytes:,} bytes, {score.words:,} words",
-        "figures": {"bits_per_byte": score.bits_per_byte, "word_perplexity": score.word_perplexity},
+        "figures": figures,
         "command": f"zoo evaluate {options.output.name} --text {files['test'].name}",
     }
     description = (

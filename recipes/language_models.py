@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+import math
 import shlex
 from pathlib import Path
 
@@ -40,11 +41,11 @@ def add_options(add, units=None):
     add("--batch-size", type=positive, default=32)
     add("--steps", type=positive, default=64, help="timesteps of truncated back-propagation")
     add("--epochs", type=positive, default=10)
-    add("--learning-rate", type=float, default=2e-3, help="peak; then cosine to a hundredth")
+    add("--learning-rate", type=above_zero, default=2e-3, help="peak; then cosine to a hundredth")
     add("--weight-decay", type=float, default=0.0)
-    add("--clip-norm", type=float, default=1.0)
+    add("--clip-norm", type=above_zero, default=1.0)
     add("--average", type=float, default=0.999, help="momentum of the moving average of the weights; 0 for none")
-    add("--patience", type=int, help="stop after so many epochs without improvement")
+    add("--patience", type=positive, help="stop after so many epochs without improvement")
     add("--seed", type=int, default=1)
     add("--precision", choices=("float32", "mixed_bfloat16"), default="float32")
     add("--store", choices=DTYPES, default="float16", help="type of the weights on disk")
@@ -154,5 +155,12 @@ def train(options, config, tokenizer, batches, held_back, training, loss_of=None
 def positive(word):
     number = int(word)
     if number < 1:
+        raise ValueError
+    return number
+
+
+def above_zero(word):
+    number = float(word)
+    if not 0 < number < math.inf:
         raise ValueError
     return number

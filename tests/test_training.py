@@ -287,7 +287,9 @@ def test_history_log_and_curve(uninterrupted):
     with (uninterrupted.folder / "log.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert rows == [{k: str(v) for k, v in h.items()} for h in uninterrupted.history]
-    assert set(rows[0]) == {"epoch", "loss", "validation", "learning_rate", "rows_per_second", "device_idle", "minutes"}
+    speed = {"rows_per_second", "device_idle", "minutes", "backend"}
+    assert set(rows[0]) == {"epoch", "loss", "validation", "learning_rate", *speed}
+    assert rows[0]["backend"] == keras.backend.backend()
     assert (uninterrupted.folder / "loss.png").read_bytes().startswith(b"\x89PNG")
     names = {path.name for path in uninterrupted.folder.iterdir()}
     assert names == {training.STATE_FILE, training.LOCK_FILE, "log.csv", "loss.png"}  # nothing temporary stays
@@ -355,18 +357,32 @@ def test_weights_that_are_not_finite_are_not_written(tmp_path):
 
 
 def test_other_settings_are_refused(tmp_path):
-    settings = {"units": 3, "text": "a", "rate": 0.1}
+    settings = {"units": 3, "data": {"name": "a", "sha256": "0"}, "rate": 0.1}
     run = Run(tmp_path, at((0, 2)), settings=settings)
     with pytest.raises(KeyboardInterrupt):
         run()
     content = run.file.read_bytes()
-    run.options["settings"] = {"units": 4, "text": "a", "seed": 1}
-    message = r"other settings \(units: 3, now 4, rate: 0.1, now None, seed: None, now 1\). Choose another"
+    run.options["settings"] = {"units": 4, "data": {"name": "a", "sha256": "1"}, "seed": 1}
+    message = (
+        r"other settings \(units: 3, now 4, rate: 0.1, now None, data.sha256: '0', now '1', seed: None, now 1\). "
+        "Choose another"
+    )
     with pytest.raises(ZooError, match=message):
         run()
     assert run.file.read_bytes() == content
     run.options["settings"] = dict(settings)
     assert len(run()) == EPOCHS
+
+
+@pytest.mark.parametrize(
+    "number", [{"epochs": 0}, {"average": 1.0}, {"average": -0.1}, {"patience": -1}, {"checkpoint_minutes": -1.0}]
+)
+def test_numbers_out_of_range(number, tmp_path):
+    run = Run(tmp_path)
+    run.options.update(number)
+    with pytest.raises(ValueError, match=f"`{next(iter(number))}` must be .* Received"):
+        run()
+    assert not run.file.exists()
 
 
 @pytest.mark.parametrize(

@@ -155,12 +155,13 @@ class _Parser(argparse.ArgumentParser):
 
 def _place(options, data):
     """Puts files of the folder `data` in the place of those that are named, and gives the names of those not there."""
-    there = {path.name: path for path in sorted(Path(data).rglob("*")) if path.is_file()}
+    deepest_first = sorted(Path(data).rglob("*"), key=lambda path: (-len(path.parts), path))
+    there = {path.name: path for path in deepest_first if path.is_file()}
     missing = []
     for option in FILES:
         named = getattr(options, option)
         if named is not None:
-            found = there.get(named.name) or there.get(f"{named.name}.xz")
+            found = next((there[name] for suffix in ("", ".xz", ".gz") if (name := named.name + suffix) in there), None)
             setattr(options, option, found)
             missing += [] if found else [named.name]
     return missing

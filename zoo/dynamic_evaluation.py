@@ -58,7 +58,7 @@ def score(model, text, learning_rate, decay=1e-3, steps=32, clip_norm=1.0, progr
 
     Raises:
         ValueError: a number is out of its range.
-        TrainingDiverged: the learning rate is too high.
+        TrainingDiverged: with this learning rate the loss does not stay finite.
 
     Example:
 

@@ -76,9 +76,18 @@ def fit(
         The history, a list with one dict for each epoch.
 
     Raises:
+        ValueError: a number is out of its range.
         TrainingDiverged: the loss is not finite. The best weights and the last good state stay.
         KeyboardInterrupt, SystemExit: on SIGINT and SIGTERM, after the state has been written.
     """
+    for name, value, sound, wanted in (
+        ("epochs", epochs, epochs >= 1, "at least 1"),
+        ("average", average, 0 <= average < 1, "at least 0 and below 1"),
+        ("patience", patience, patience is None or patience >= 0, "None or at least 0"),
+        ("checkpoint_minutes", checkpoint_minutes, checkpoint_minutes >= 0, "at least 0"),
+    ):
+        if not sound:
+            raise ValueError(f"`{name}` must be {wanted}. Received: {name}={value!r}")
     folder = Path(folder)
     optimizer.build(model.trainable_variables)
     averages = [keras.Variable(v, trainable=False) for v in model.trainable_variables] if average else []
@@ -301,9 +310,16 @@ def _storable(value):
 
 
 def _difference(old, new):
-    old, new = old or {}, new or {}
+    old, new = _flat(old or {}), _flat(new or {})
     changed = [k for k in {**old, **new} if old.get(k) != new.get(k)]
     return ", ".join(f"{k}: {old.get(k)!r}, now {new.get(k)!r}" for k in changed)
+
+
+def _flat(settings):
+    """The settings with those of inner dicts by names such as `data.sha256`."""
+    inner = {k: _flat(v) for k, v in settings.items() if isinstance(v, dict)}
+    deep = {f"{outer}.{k}": v for outer, values in inner.items() for k, v in values.items()}
+    return {k: v for k, v in settings.items() if k not in inner} | deep
 
 
 def _merits(history, highest):

@@ -89,6 +89,7 @@ class Progress:
             "learning_rate": float(keras.ops.convert_to_numpy(optimizer.learning_rate)),
             f"{self.batches.unit.replace(' ', '_')}_per_second": round(self.rate, 1),
             "device_idle": round(self.idle, 4),
+            "backend": keras.backend.backend(),  # a training may go on with the other
             "minutes": round(self.clock.seconds / 60, 2),
         }
 

@@ -1,6 +1,5 @@
 """Puts `numerics`, which these tests share, within reach: pytest's importlib mode leaves their folder off the path."""
 
-import os
 import sys
 from pathlib import Path
 
@@ -12,4 +11,3 @@ if keras.backend.backend() == "jax":
     import jax
 
     jax.config.update("jax_enable_x64", True)
-    os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")  # compiling is most of the time

@@ -103,6 +103,20 @@ def test_a_test_file_that_cannot_be_scored_is_found_before_the_training(folder, 
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("words", ["--learning-rate -1", "--learning-rate inf", "--clip-norm 0", "--patience 0"])
+def test_numbers_that_cannot_be(words, capsys):
+    with pytest.raises(SystemExit):
+        byte_lm.arguments(["--data", ".", "--output", "runs/x", *words.split()])
+    assert f"{words.split()[0]}: invalid" in capsys.readouterr().err
+
+
+def test_a_text_without_spaces_has_no_figure_for_words(tmp_path):
+    for i, part in enumerate(("train", "valid", "test")):
+        (tmp_path / f"{part}.tokens").write_text("".join(text_of(4000, seed=i).split()))
+    manifest = run(tmp_path, tmp_path / "run", "--smoke", "--epochs", "1")
+    assert set(manifest["metrics"][0]["figures"]) == {"bits_per_byte"}
+
+
 def test_a_missing_file_is_named_before_anything_is_trained(folder, tmp_path):
     (tmp_path / "train.tokens").write_text("a")
     with pytest.raises(FileNotFoundError, match="has no valid.tokens, .* wikitext-2-v1.zip"):

@@ -76,7 +76,8 @@ class Score(NamedTuple):
     @property
     def perplexity(self):
         """Of a token."""
-        return float(np.exp(self.nats_per_token))
+        with np.errstate(over="ignore"):
+            return float(np.exp(self.nats_per_token))
 
     @property
     def word_perplexity(self):
