@@ -2,11 +2,14 @@
 
     python recipes/byte_lm.py --data wikitext2 --weight-normalization --precision mixed_bfloat16 --store float32 \\
         --output runs/mlstm-wikitext2
-    python recipes/compact.py runs/mlstm-wikitext2 --store int8 --data wikitext2 --output runs/int8/mlstm-wikitext2
+    python recipes/compact.py runs/mlstm-wikitext2 --store float16 --data wikitext2 \\
+        --output runs/float16/mlstm-wikitext2
 
 The folder has `train.tokens`, `valid.tokens` and `test.tokens`, as they are or as `.xz` or `.gz`; a prefix `wiki.` is
 allowed. The best epoch is chosen on the validation file; the figures are of the whole test file, every byte counted,
-the state carried from its start to its end. The defaults suit two CPU cores. The paper's size, 46 million weights:
+the state carried from its start to its end. The defaults suit two CPU cores. On these it took 240 minutes, some of them
+beside other work, and reached 1.3957 bits a byte and 141.2 as the perplexity of a word with 6.2 million weights; the
+paper's 46 million reach 1.26 and 88.8. The command for that size:
 
     KERAS_BACKEND=jax python recipes/byte_lm.py --data wikitext2 --weight-normalization --units 2800 \\
         --embedding-size 400 --batch-size 128 --precision mixed_bfloat16 --epochs 60 --output runs/mlstm-wikitext2

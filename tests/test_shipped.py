@@ -124,8 +124,15 @@ def test_presets_know_every_checkpoint():
         assert hashlib.sha256(manifest).hexdigest() == preset["manifest_sha256"]
 
 
-def test_the_recipe_claims_what_its_checkpoint_reached():
-    training = zoo.info("mlstm-shakespeare")
-    figure = training["metrics"][0]["figures"]["nats_per_character"]
-    claim = (ship.ROOT / "recipes" / "char_lm.py").read_text().split('"""')[1]
-    assert f"reached {figure:.4f} nats" in claim and f"took {training['training']['minutes']:.0f} minutes" in claim
+@pytest.mark.parametrize(
+    "recipe, name, said",
+    [
+        ("char_lm", "mlstm-shakespeare", "reached {nats_per_character:.4f} nats a character"),
+        ("byte_lm", "mlstm-wikitext2", "reached {bits_per_byte:.4f} bits a byte and {word_perplexity:.1f}"),
+    ],
+)
+def test_the_recipe_claims_what_its_checkpoint_reached(recipe, name, said):
+    info = zoo.info(name)
+    claim = " ".join((ship.ROOT / "recipes" / f"{recipe}.py").read_text().split('"""')[1].split())
+    assert f"took {info['training']['minutes']:.0f} minutes" in claim
+    assert said.format(**info["metrics"][0]["figures"]) in claim

@@ -39,7 +39,7 @@ PRESETS = {
     },
     "mlstm-wikitext2": {
         "task": "language-model",
-        "manifest_sha256": "4c1cfff57fc3347f908c99425b68be5c416a3d8daeb32f59176ecda72d5491db",
+        "manifest_sha256": "221443f3643de20a9289e91449fcf0c4502d8db9ab946f69f3ca1f49a41eced4",
     },
     "peephole-shakespeare": {
         "task": "language-model",

@@ -340,7 +340,7 @@ def test_verify_finds_what_is_wrong(folder, capsys, tmp_path):
     found = {finding.claim: finding.holds for finding in audit.audit(folder, tmp_path)}
     assert found["nats_per_character on a text"] is True and found["perplexity on a text"] is False
     status, out, err = run(capsys, "verify", str(folder), "--data", str(tmp_path))
-    assert status == 2 and "FAILED" in out and "1 of its claims" in err
+    assert status == 2 and "FAILED" in out and "claims that do not hold: 1." in err
     for command, figures in (
         ("zoo evaluate m --help", {"perplexity": 1.0}),
         ("zoo evaluate m --bogus", {"perplexity": 1.0}),

@@ -24,5 +24,5 @@ def run(options):
     sys.stdout.flush()
     if failed:
         raise ZooError(
-            f"{options.model}: what does not hold of its claims: {failed}. Get it again from a source that you trust."
+            f"{options.model}: claims that do not hold: {failed}. Get it again from a source that you trust."
         )
