@@ -34,12 +34,7 @@ SMOKE = {"units": 16, "embedding_size": 8, "batch_size": 4, "steps": 16, "epochs
 def arguments(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add(
-        "--data",
-        required=True,
-        type=Path,
-        help="folder with train.tokens, valid.tokens and test.tokens (UTF-8)",
-    )
+    add("--data", required=True, type=Path, help="folder with train.tokens, valid.tokens and test.tokens (UTF-8)")
     add("--parts", type=language_models.positive, default=2, help="an epoch is one of so many parts of the text")
     language_models.add_options(add, units=1024)
     parser.set_defaults(embedding_size=128, dropout=0.2, recurrent_dropout=0.1)

@@ -1,6 +1,7 @@
 """Stores the weights of a checkpoint in a smaller type, and measures what that does to its figures.
 
-    python recipes/compact.py runs/mlstm-wikitext2 --store int8 --data wikitext2 --output runs/int8/mlstm-wikitext2
+    python recipes/compact.py runs/mlstm-wikitext2 --store float16 --data wikitext2 \\
+        --output runs/float16/mlstm-wikitext2
 
 Each figure that `zoo evaluate` gives is measured again, with the files of `--data`; manifest and card state both. A
 figure that only a training gives again is left as it is. The new checkpoint appears when all is measured; the old one

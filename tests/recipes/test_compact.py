@@ -8,7 +8,6 @@ from recipes import compact
 from zoo import audit
 
 TRAINED = {"data": "after fine-tuning", "figures": {"accuracy": 0.5}, "command": "python recipes/finetune.py x"}
-
 KNOWN = {"description": "Small.", "training": {"command": "python train.py"}}
 
 
